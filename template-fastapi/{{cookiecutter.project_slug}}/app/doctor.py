@@ -1,0 +1,70 @@
+"""What is missing or unsafe, in plain words."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.db import create_engine
+from app.settings import Settings
+
+Finding = tuple[Literal["ok", "warning", "problem"], str]
+
+
+def diagnose(settings: Settings, alembic: Config, *, env_file: Path) -> Iterator[Finding]:
+    yield from check_secrets(settings, env_file)
+    if settings.environment == "production":
+        yield from check_production(settings)
+    yield asyncio.run(check_database(settings, alembic))
+
+
+def check_secrets(settings: Settings, env_file: Path) -> Iterator[Finding]:
+    if settings.environment == "development" and not env_file.exists():
+        yield "warning", "There is no .env: `just dev` makes one with fresh secrets."
+    if len(settings.secret_key.get_secret_value()) < 32:
+        yield "problem", "APP_SECRET_KEY is missing or shorter than 32 characters."
+    else:
+        yield "ok", "The secrets are set."
+
+
+def check_production(settings: Settings) -> Iterator[Finding]:
+    if settings.database.get_backend_name() == "sqlite":
+        yield (
+            "warning",
+            "Production runs on SQLite: one machine, one writer at a time; back up the file.",
+        )
+    if settings.debug:
+        yield "problem", "APP_DEBUG is on in production: errors show internals to callers."
+    if "*" in settings.allowed_hosts:
+        yield (
+            "problem",
+            "APP_ALLOWED_HOSTS has *: name the hosts, or answers may be made for a forged one.",
+        )
+    if "*" in settings.cors_origins:
+        yield (
+            "problem",
+            "APP_CORS_ORIGINS has *: every web site may read answers made for its visitors.",
+        )
+    if settings.docs:
+        yield "ok", "The API's documentation is public: APP_DOCS=false hides it."
+
+
+async def check_database(settings: Settings, alembic: Config) -> Finding:
+    engine = create_engine(settings)
+    try:
+        async with asyncio.timeout(5), engine.connect() as connection:
+            current = await connection.run_sync(
+                lambda sync: MigrationContext.configure(sync).get_current_heads()
+            )
+    except (SQLAlchemyError, OSError) as error:
+        return "problem", f"The database does not answer: {str(error).splitlines()[0]}"
+    finally:
+        await engine.dispose()
+    if set(current) != set(ScriptDirectory.from_config(alembic).get_heads()):
+        return "problem", "Migrations are pending: run `just migrate`."
+    return "ok", "The database answers and is migrated."

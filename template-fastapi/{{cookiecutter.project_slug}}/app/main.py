@@ -1,0 +1,69 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.routing import APIRoute
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from app import docs, errors, health, logs
+from app.db import Database
+{% if cookiecutter.example %}
+from app.leads.router import router as leads
+{% endif %}
+from app.middleware import RequestContext
+from app.settings import Settings
+
+
+def operation_id(route: APIRoute) -> str:
+    """Stable names for generated clients: the tag and the function's name."""
+    return "_".join([*(str(tag) for tag in route.tags[:1]), route.name])
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.database = Database(app.state.settings)
+    yield
+    await app.state.database.engine.dispose()
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    settings = settings or Settings()
+    logs.configure(settings)
+    app = FastAPI(
+        title=settings.title,
+        lifespan=lifespan,
+        responses=errors.RESPONSES,
+        generate_unique_id_function=operation_id,
+        openapi_url="/openapi.json" if settings.docs else None,
+        docs_url=None,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    app.state.settings = settings
+
+    # The last one added is the outermost.
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_size)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_credentials=True,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["X-Request-ID"],
+        )
+    app.add_middleware(
+        RequestContext, hsts=settings.environment == "production", debug=settings.debug
+    )
+    errors.install(app)
+
+    app.include_router(health.router)
+{% if cookiecutter.example %}
+    app.include_router(leads)
+{% endif %}
+    if settings.docs:
+        docs.install(app)
+    return app

@@ -1,0 +1,69 @@
+"""Cursor pagination: a page begins behind the last row of the one before it, so rows that come and
+go in between are neither skipped nor shown twice, and the last page costs as much as the first."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from typing import Any, Self
+from uuid import UUID
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from sqlalchemy import Select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute
+
+from app.errors import UnprocessableError
+
+NOT_OURS = "The cursor is not one of ours: pass next_cursor of the page before, unchanged."
+
+
+class Cursor(BaseModel):
+    """Where a page ended: the value it was sorted by (as text) and the row's key."""
+
+    sort: str
+    value: str
+    id: UUID
+
+    @classmethod
+    def decode(cls, text: str, *, sort: str) -> Self:
+        try:
+            cursor = cls.model_validate_json(urlsafe_b64decode(text.encode()))
+        except (ValueError, ValidationError) as error:
+            raise UnprocessableError(NOT_OURS) from error
+        if cursor.sort != sort:
+            raise UnprocessableError(
+                "The cursor belongs to another sort order: begin again without it."
+            )
+        return cursor
+
+    def encode(self) -> str:
+        return urlsafe_b64encode(self.model_dump_json().encode()).decode()
+
+
+def paginate(
+    query: Select[Any],
+    columns: Mapping[str, InstrumentedAttribute[Any]],
+    key: InstrumentedAttribute[UUID],
+    *,
+    sort: str,
+    cursor: str | None,
+    limit: int,
+) -> Select[Any]:
+    """Order by `sort` (a name of `columns`, "-" in front: descending), begin behind the cursor, and
+    ask for one row more than `limit`: its presence says that there is another page.
+
+    `columns` must not be nullable; `key` is unique and breaks ties.
+    """
+    column = columns[sort.removeprefix("-")]
+    descending = sort.startswith("-")
+    if cursor:
+        after = Cursor.decode(cursor, sort=sort)
+        try:
+            value = TypeAdapter(column.type.python_type).validate_python(after.value)
+        except ValidationError as error:
+            raise UnprocessableError(NOT_OURS) from error
+        row, last = (
+            tuple_(column, key),
+            tuple_(value, after.id, types=[column.type, key.type]),
+        )
+        query = query.where(row < last if descending else row > last)
+    order = (column.desc(), key.desc()) if descending else (column.asc(), key.asc())
+    return query.order_by(*order).limit(limit + 1)

@@ -1,0 +1,107 @@
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+}
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+
+# In the environment: names separated by commas.
+Names = Annotated[list[str], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Each field is an environment variable with the prefix `APP_`, or a line in `.env`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="APP_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    title: str = {{ cookiecutter.project_name | tojson }}
+    environment: Literal["development", "production"] = "production"
+    debug: bool = False
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    secret_key: SecretStr = SecretStr("")
+    allowed_hosts: Names = []
+    cors_origins: Names = []
+    docs: bool = True
+
+    database_url: SecretStr = SecretStr({{ '"sqlite:///app.db"' if cookiecutter.database == "sqlite" else '""' }})
+    database_pool_size: int = Field(default=10, ge=1)
+    database_pool_overflow: int = Field(default=10, ge=0)
+    database_pool_timeout: float = Field(default=5, gt=0, description="seconds")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1)
+    shutdown_timeout: int = Field(default=20, ge=1, description="seconds")
+    max_body_size: int = Field(default=1_048_576, ge=1, description="bytes")
+    idempotency_hours: int = Field(default=24, ge=1)
+
+    @field_validator("allowed_hosts", "cors_origins", mode="before")
+    @classmethod
+    def split_names(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [name.strip() for name in value.split(",") if name.strip()]
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def name_a_database(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        try:
+            known = not url or make_url(url).get_backend_name() in DRIVERS
+        except ArgumentError:
+            known = False
+        if not known:
+            raise ValueError(
+                "is not a URL of a known database: write it like"
+                " postgresql://user:password@host:5432/name or sqlite:///app.db"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def have_what_production_needs(self) -> Self:
+        if self.environment == "production" and (missing := self.missing_in_production()):
+            raise ValueError(
+                f"production needs {', '.join(missing)}:"
+                " set each in the environment or in .env, or run `just dev` for development"
+            )
+        return self
+
+    def missing_in_production(self) -> list[str]:
+        values = {
+            "APP_SECRET_KEY": self.secret_key.get_secret_value(),
+            "APP_DATABASE_URL": self.database_url.get_secret_value(),
+            "APP_ALLOWED_HOSTS": self.allowed_hosts,
+        }
+        return [name for name, value in values.items() if not value]
+
+    @property
+    def hosts(self) -> list[str]:
+        """Values of the Host header that are answered."""
+        return self.allowed_hosts or list(LOCAL_HOSTS)
+
+    @property
+    def database(self) -> URL:
+        """The database's URL, with the async driver in it."""
+        url = make_url(self.database_url.get_secret_value())
+        query = {("ssl" if name == "sslmode" else name): value for name, value in url.query.items()}
+        return url.set(drivername=DRIVERS[url.get_backend_name()], query=query)
+
+
+def explain(error: ValidationError) -> list[str]:
+    """One sentence for each bad setting, without its value."""
+    sentences = []
+    for problem in error.errors(include_input=False, include_url=False):
+        name = "".join(f"APP_{part}".upper() for part in problem["loc"][:1])
+        text = problem["msg"].removeprefix("Value error, ")
+        sentences.append(f"{name} {text}".strip())
+    return sentences

@@ -1,0 +1,115 @@
+import os
+{% if cookiecutter.database == "postgresql" %}
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+{% else %}
+from collections.abc import AsyncIterator, Callable
+{% endif %}
+
+import pytest
+from alembic import command
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.commands import alembic_config
+from app.db import get_reader, get_session
+from app.main import create_app
+from app.settings import Settings
+{% if cookiecutter.database == "postgresql" %}
+from tests.postgresql import new_postgresql_database
+{% endif %}
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("APP_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+{% if cookiecutter.database == "postgresql" %}
+def new_database() -> Iterator[Callable[[], str]]:
+    """Makes an empty database and returns its URL; it is dropped at the end."""
+    with ExitStack() as stack:
+        folder = Path(__file__).parent.parent / ".postgresql"
+        yield lambda: stack.enter_context(new_postgresql_database(folder))
+{% else %}
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    """Makes an empty database and returns its URL."""
+    return lambda: f"sqlite:///{tmp_path_factory.mktemp('database')}/test.db"
+{% endif %}
+
+
+@pytest.fixture(scope="session")
+def settings(new_database: Callable[[], str]) -> Settings:
+    """Settings for development, with a new and migrated database."""
+    settings = Settings(
+        _env_file=None,
+        environment="development",
+        allowed_hosts=["test"],
+        cors_origins=["https://app.example.com"],
+        secret_key=SecretStr("for-tests-only"),
+        database_url=SecretStr(new_database()),
+        log_level="warning",
+        max_body_size=20_000,
+    )
+    command.upgrade(alembic_config(settings), "head")
+    return settings
+
+
+@pytest.fixture(scope="session")
+async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture
+async def session(app: FastAPI) -> AsyncIterator[AsyncSession]:
+    """A session whose work is rolled back at the end of the test."""
+    async with (
+        app.state.database.engine.connect() as connection,
+        connection.begin() as transaction,
+        AsyncSession(
+            connection, expire_on_commit=False, join_transaction_mode="create_savepoint"
+        ) as session,
+    ):
+        yield session
+        await session.close()
+        await transaction.rollback()
+
+
+@pytest.fixture
+async def client(app: FastAPI, session: AsyncSession) -> AsyncIterator[AsyncClient]:
+    """Sends requests to the application; what they commit is a savepoint of the test's session."""
+
+    async def get_test_session() -> AsyncIterator[AsyncSession]:
+        async with session.begin_nested():
+            yield session
+        session.expire_all()
+
+    app.dependency_overrides = {get_session: get_test_session, get_reader: get_test_session}
+    async with client_of(app) as client:
+        yield client
+    app.dependency_overrides = {}
+
+
+def unreachable(settings: Settings) -> str:
+    """The URL of something that is no database: a closed port, or a file with other contents."""
+    if settings.database.get_backend_name() == "postgresql":
+        return "postgresql://127.0.0.1:1/none"
+    return f"sqlite:///{__file__}"
+
+
+def client_of(app: FastAPI) -> AsyncClient:
+    transport = ASGITransport(app, raise_app_exceptions=False)
+    return AsyncClient(transport=transport, base_url="http://test")

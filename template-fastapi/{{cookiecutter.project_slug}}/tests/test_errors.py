@@ -1,0 +1,104 @@
+from collections.abc import AsyncIterator
+
+import pytest
+from fastapi import Request
+from httpx2 import AsyncClient
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+
+from app.db import Session
+from app.main import create_app
+from app.settings import Settings
+from tests.conftest import client_of
+
+
+def fail(*_: object) -> None:
+    raise RuntimeError("something internal")
+
+
+@pytest.fixture
+async def failing(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[AsyncClient]:
+    """A client of an application whose routes fail."""
+    app = create_app(settings.model_copy(update=getattr(request, "param", {})))
+
+    @app.get("/bug")
+    async def bug() -> None:
+        fail()
+
+    @app.post("/body")
+    async def body(request: Request) -> int:
+        return len(await request.body())
+
+    @app.get("/no-database")
+    async def no_database() -> None:
+        raise OperationalError("SELECT 1", {}, OSError("gone"))
+
+    @app.get("/failed-commit", status_code=201)
+    async def failed_commit(session: Session) -> dict[str, bool]:
+        event.listen(session.sync_session, "before_commit", fail)
+        return {"kept": True}
+
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        yield client
+
+
+async def test_a_bug_is_a_problem_that_tells_nothing_but_the_request_id(
+    failing: AsyncClient,
+) -> None:
+    response = await failing.get("/bug", headers={"X-Request-ID": "from-the-proxy.1"})
+
+    assert response.status_code == 500
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["x-request-id"] == "from-the-proxy.1"
+    assert response.json() == {
+        "type": "about:blank",
+        "title": "Internal Server Error",
+        "status": 500,
+        "detail": "Something went wrong on our side.",
+        "request_id": "from-the-proxy.1",
+    }
+
+
+@pytest.mark.parametrize("failing", [{"debug": True}], indirect=True)
+async def test_a_bug_is_explained_when_debug_is_on(failing: AsyncClient) -> None:
+    assert "something internal" in (await failing.get("/bug")).json()["detail"]
+
+
+async def test_a_failed_commit_is_never_reported_as_success(failing: AsyncClient) -> None:
+    assert (await failing.get("/failed-commit")).status_code == 500
+
+
+async def test_a_database_that_is_away_is_said_to_be_temporary(failing: AsyncClient) -> None:
+    response = await failing.get("/no-database")
+
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "5"
+
+
+async def test_an_unknown_path_is_a_problem(client: AsyncClient) -> None:
+    response = await client.get("/nothing-here")
+
+    assert response.status_code == 404
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["title"] == "Not Found"
+
+
+async def test_a_host_that_is_not_ours_is_refused(client: AsyncClient) -> None:
+    response = await client.get("/health/live", headers={"Host": "evil.example"})
+
+    assert response.status_code == 400
+    assert response.json()["detail"] == "Invalid host header"
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_body_that_is_too_large_is_refused(failing: AsyncClient, declared: bool) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b"x" * 10_000
+
+    content = b"x" * 30_000 if declared else chunks()
+    response = await failing.post("/body", content=content)
+
+    assert response.status_code == 413
+    assert response.headers["content-type"] == "application/problem+json"
+    assert "x-request-id" in response.headers

@@ -1,0 +1,39 @@
+from fastapi import FastAPI
+from httpx2 import AsyncClient
+from pydantic import SecretStr
+
+from app.main import create_app
+from app.settings import Settings
+from tests.conftest import client_of, unreachable
+
+
+async def test_a_running_process_is_live(client: AsyncClient) -> None:
+    response = await client.get("/health/live")
+
+    assert response.status_code == 200
+    assert response.json() == {"status": "ok"}
+
+
+async def test_a_process_is_ready_when_its_database_answers(client: AsyncClient) -> None:
+    assert (await client.get("/health/ready")).status_code == 200
+
+
+async def test_a_process_without_its_database_is_live_but_not_ready(settings: Settings) -> None:
+    url = SecretStr(unreachable(settings))
+    app = create_app(settings.model_copy(update={"database_url": url}))
+
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        live = await client.get("/health/live")
+        ready = await client.get("/health/ready")
+
+    assert live.status_code == 200
+    assert ready.status_code == 503
+    assert ready.json()["detail"] == "The database does not answer."
+
+
+async def test_the_pool_gives_its_connections_back(app: FastAPI, client: AsyncClient) -> None:
+    for _ in range(30):
+        assert (await client.get("/health/ready")).status_code == 200
+
+    # The test's own session has one.
+    assert app.state.database.engine.pool.checkedout() <= 1

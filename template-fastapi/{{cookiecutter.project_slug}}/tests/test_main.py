@@ -1,0 +1,114 @@
+import json
+
+import pytest
+import structlog
+from fastapi import FastAPI
+from httpx2 import AsyncClient
+from pydantic import SecretStr
+
+from app import logs
+from app.main import create_app
+from app.settings import Settings
+from tests.conftest import client_of
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+async def test_the_documentation_needs_no_internet(client: AsyncClient, page: str) -> None:
+    html = (await client.get(page)).text
+
+    assert "https://" not in html
+    sources = [part.split('"')[0] for part in html.split('src="')[1:]]
+    assert sources
+    for source in sources:
+        assert (await client.get(source)).status_code == 200
+
+
+async def test_the_documentation_can_be_switched_off(settings: Settings) -> None:
+    app = create_app(settings.model_copy(update={"docs": False}))
+
+    async with client_of(app) as client:
+        for page in ("/docs", "/redoc", "/openapi.json"):
+            assert (await client.get(page)).status_code == 404
+
+
+async def test_operation_ids_are_stable_and_unique(client: AsyncClient) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    ids = [operation["operationId"] for path in paths.values() for operation in path.values()]
+
+    assert len(ids) == len(set(ids))
+    assert {"health_live", "health_ready"} <= set(ids)
+
+
+async def test_every_refusal_is_documented_as_a_problem(client: AsyncClient) -> None:
+    schema = (await client.get("/openapi.json")).json()
+
+    assert "Problem" in schema["components"]["schemas"]
+    for path in schema["paths"].values():
+        for operation in path.values():
+            assert "application/problem+json" in operation["responses"]["4XX"]["content"]
+
+
+async def test_answers_carry_security_headers(client: AsyncClient) -> None:
+    headers = (await client.get("/health/live")).headers
+
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["content-security-policy"].startswith("default-src 'none'")
+    assert "strict-transport-security" not in headers
+
+
+async def test_production_insists_on_https(settings: Settings) -> None:
+    app = create_app(settings.model_copy(update={"environment": "production"}))
+
+    async with client_of(app) as client:
+        headers = (await client.get("/health/live")).headers
+
+    assert "max-age=" in headers["strict-transport-security"]
+
+
+async def test_known_web_sites_may_ask_and_others_may_not(client: AsyncClient) -> None:
+    def asking(origin: str) -> dict[str, str]:
+        return {"Origin": origin, "Access-Control-Request-Method": "GET"}
+
+    known = await client.options("/health/live", headers=asking("https://app.example.com"))
+    other = await client.options("/health/live", headers=asking("https://evil.example"))
+
+    assert known.headers["access-control-allow-origin"] == "https://app.example.com"
+    assert "access-control-allow-origin" not in other.headers
+
+
+@pytest.mark.parametrize("sent", ["", "two words", "x" * 65, "line\tbreak"])
+async def test_a_request_id_that_could_forge_log_lines_is_replaced(
+    client: AsyncClient, sent: str
+) -> None:
+    response = await client.get("/health/live", headers={"X-Request-ID": sent})
+
+    assert response.headers["x-request-id"] not in {"", sent}
+
+
+async def test_production_logs_json_with_the_request_id(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    production = settings.model_copy(update={"environment": "production", "log_level": "info"})
+    app = create_app(production)
+
+    async with client_of(app) as client:
+        await client.get("/health/live", headers={"X-Request-ID": "abc"})
+    logs.configure(settings)
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    line = next(line for line in lines if line["event"] == "request")
+    assert line["request_id"] == "abc"
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/health/live", 200)
+
+
+def test_secrets_do_not_show_when_settings_are_printed(settings: Settings) -> None:
+    key = SecretStr("do-not-show-this")
+
+    assert "do-not-show-this" not in repr(settings.model_copy(update={"secret_key": key}))
+
+
+async def test_importing_and_building_the_application_opens_nothing(settings: Settings) -> None:
+    app: FastAPI = create_app(settings)
+
+    assert not hasattr(app.state, "database")
+    assert structlog.is_configured()

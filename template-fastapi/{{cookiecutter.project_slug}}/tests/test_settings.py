@@ -1,0 +1,54 @@
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from app.settings import Settings, explain
+
+
+def refusal(**values: object) -> str:
+    with pytest.raises(ValidationError) as refused:
+        Settings(_env_file=None, **values)  # type: ignore[arg-type]
+    return "\n".join(explain(refused.value))
+
+
+def test_production_names_everything_it_lacks_at_once() -> None:
+    sentence = refusal(database_url="")
+
+    for name in ("APP_SECRET_KEY", "APP_DATABASE_URL", "APP_ALLOWED_HOSTS"):
+        assert name in sentence
+
+
+def test_production_starts_with_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP_SECRET_KEY", "x" * 32)
+    monkeypatch.setenv("APP_DATABASE_URL", "postgresql://user:secret@db/app")
+    monkeypatch.setenv("APP_ALLOWED_HOSTS", "api.example.com, www.example.com")
+
+    settings = Settings(_env_file=None)
+
+    assert settings.environment == "production"
+    assert settings.hosts == ["api.example.com", "www.example.com"]
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("sqlite:///x.db", "sqlite+aiosqlite:///x.db"),
+        ("postgres://u:p@h/d", "postgresql+asyncpg://u:p@h/d"),
+        ("postgresql://u:p@h/d?sslmode=require", "postgresql+asyncpg://u:p@h/d?ssl=require"),
+    ],
+)
+def test_database_urls_are_taken_as_providers_write_them(given: str, used: str) -> None:
+    settings = Settings(_env_file=None, environment="development", database_url=SecretStr(given))
+
+    assert settings.database.render_as_string(hide_password=False) == used
+
+
+@pytest.mark.parametrize("url", ["localhost", "mysql://u:p@h/d", "://"])
+def test_a_wrong_database_url_is_refused_with_an_example_and_not_repeated(url: str) -> None:
+    sentence = refusal(environment="development", database_url=url)
+
+    assert sentence.startswith("APP_DATABASE_URL is not a URL of a known database")
+    assert "mysql" not in sentence
+
+
+def test_a_wrong_number_is_named() -> None:
+    assert refusal(environment="development", port="eighty").startswith("APP_PORT ")
