@@ -31,7 +31,7 @@ class IdempotencyKey(Base):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
-def get_caller(request: Request) -> str:
+def caller_of(request: Request) -> str:
     """Whose keys these are. Replace it with the account's id once requests are authenticated."""
     return request.headers.get("authorization", "anonymous")
 
@@ -40,10 +40,9 @@ def get_caller(request: Request) -> str:
 class Idempotency:
     """What one request says about being a repetition."""
 
-    fingerprint: bytes | None
-    body_hash: bytes
-    expires_at: datetime
+    request: Request
     response: Response
+    key: str | None
 
     async def run(
         self, session: AsyncSession, answer: type[Answer], act: Callable[[], Awaitable[Answer]]
@@ -55,22 +54,32 @@ class Idempotency:
 
         Raises UnprocessableError when the key was used with another body.
         """
-        if self.fingerprint is None:
+        if self.key is None:
             return await act()
-        if not await self._claim(session, self.fingerprint):
-            return await self._recall(session, self.fingerprint, answer)
+        fingerprint = self._digest(
+            f"{caller_of(self.request)}\n{self.request.method} {self.request.url.path}\n{self.key}"
+        )
+        body_hash = self._digest(await self.request.body())
+        if not await self._claim(session, fingerprint, body_hash):
+            return await self._recall(session, fingerprint, body_hash, answer)
         result = await act()
         await session.execute(
             update(IdempotencyKey)
-            .where(IdempotencyKey.fingerprint == self.fingerprint)
+            .where(IdempotencyKey.fingerprint == fingerprint)
             .values(answer=result.model_dump_json())
         )
         return result
 
-    async def _claim(self, session: AsyncSession, fingerprint: bytes) -> bool:
+    def _digest(self, value: str | bytes) -> bytes:
+        secret = self.request.app.state.settings.secret_key.get_secret_value()
+        content = value if isinstance(value, bytes) else value.encode()
+        return hmac.digest(secret.encode(), content, "sha256")
+
+    async def _claim(self, session: AsyncSession, fingerprint: bytes, body_hash: bytes) -> bool:
         """Write the key unless a living one is there; wait for whoever writes it at this moment."""
         dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-        row = {"body_hash": self.body_hash, "expires_at": self.expires_at, "answer": ""}
+        lifetime = timedelta(hours=self.request.app.state.settings.idempotency_hours)
+        row = {"body_hash": body_hash, "expires_at": now() + lifetime, "answer": ""}
         claimed = await session.scalar(
             dialect.insert(IdempotencyKey)
             .values(fingerprint=fingerprint, **row)
@@ -95,16 +104,16 @@ class Idempotency:
         return bool(claimed)
 
     async def _recall(
-        self, session: AsyncSession, fingerprint: bytes, answer: type[Answer]
+        self, session: AsyncSession, fingerprint: bytes, body_hash: bytes, answer: type[Answer]
     ) -> Answer:
-        body_hash, stored = (
+        first_hash, stored = (
             await session.execute(
                 select(IdempotencyKey.body_hash, IdempotencyKey.answer).where(
                     IdempotencyKey.fingerprint == fingerprint
                 )
             )
         ).one()
-        if body_hash != self.body_hash:
+        if first_hash != body_hash:
             raise UnprocessableError(
                 "This Idempotency-Key was used with another body: send a new key."
             )
@@ -115,25 +124,12 @@ class Idempotency:
 async def get_idempotency(
     request: Request,
     response: Response,
-    caller: Annotated[str, Depends(get_caller)],
     idempotency_key: Annotated[
         str | None,
         Header(min_length=1, max_length=255, description="Any text, new for each effect"),
     ] = None,
 ) -> Idempotency:
-    settings = request.app.state.settings
-    route = f"{request.method} {request.url.path}"
-    secret = settings.secret_key.get_secret_value().encode()
-    fingerprint = None
-    if idempotency_key is not None:
-        parts = "\n".join([caller, route, idempotency_key])
-        fingerprint = hmac.digest(secret, parts.encode(), "sha256")
-    return Idempotency(
-        fingerprint=fingerprint,
-        body_hash=hmac.digest(secret, await request.body(), "sha256"),
-        expires_at=now() + timedelta(hours=settings.idempotency_hours),
-        response=response,
-    )
+    return Idempotency(request, response, idempotency_key)
 
 
 Once = Annotated[Idempotency, Depends(get_idempotency)]

@@ -3,22 +3,19 @@ from time import perf_counter
 from uuid import uuid4
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import problem_response
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
-SECURITY_HEADERS = {
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-}
-HSTS = {"strict-transport-security": "max-age=31536000; includeSubDomains"}
-
-log = structlog.get_logger("app.requests")
+SECURITY_HEADERS = [
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+]
+HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
 class RequestContext:
@@ -28,17 +25,18 @@ class RequestContext:
 
     def __init__(self, app: ASGIApp, *, hsts: bool, debug: bool) -> None:
         self.app = app
-        self.headers = SECURITY_HEADERS | (HSTS if hsts else {})
+        self.headers = [*SECURITY_HEADERS, HSTS] if hsts else SECURITY_HEADERS
         self.debug = debug
+        # Bound once: a logger that finds its configuration anew costs every request.
+        self.log = structlog.get_logger().bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
 
-        request_id = Headers(scope=scope).get("x-request-id", "")
-        if not REQUEST_ID.fullmatch(request_id):
-            request_id = uuid4().hex
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = given.decode("latin-1") if REQUEST_ID.fullmatch(given) else uuid4().hex
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = perf_counter()
@@ -49,13 +47,15 @@ class RequestContext:
             nonlocal status, plain_refusal
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                if status >= 400 and headers.get("content-type", "").startswith("text/plain"):
+                headers = dict(message["headers"])
+                if status >= 400 and headers.get(b"content-type", b"").startswith(b"text/plain"):
                     plain_refusal = b""
                     return
-                headers["x-request-id"] = request_id
-                for name, value in self.headers.items():
-                    headers.setdefault(name, value)
+                message["headers"] = [
+                    *message["headers"],
+                    *(header for header in self.headers if header[0] not in headers),
+                    (b"x-request-id", request_id.encode()),
+                ]
             elif plain_refusal is not None:
                 plain_refusal += message.get("body", b"")
                 if not message.get("more_body"):
@@ -67,13 +67,13 @@ class RequestContext:
         try:
             await self.app(scope, receive, send_with_headers)
         except Exception as error:
-            log.exception("request_failed")
+            self.log.exception("request_failed")
             if status:
                 raise
             detail = repr(error) if self.debug else "Something went wrong on our side."
             await problem_response(500, detail)(scope, receive, send_with_headers)
         finally:
-            log.info(
+            self.log.info(
                 "request",
                 method=scope["method"],
                 path=scope["path"],

@@ -22,9 +22,7 @@ async def create(values: LeadCreate, session: Session, once: Once) -> LeadRead:
 @router.get("")
 async def list_page(query: Annotated[LeadQuery, Query()], session: Reader) -> LeadPage:
     leads, next_cursor = await service.list_leads(session, query=query)
-    return LeadPage(
-        items=[LeadRead.model_validate(lead) for lead in leads], next_cursor=next_cursor
-    )
+    return LeadPage.model_validate({"items": leads, "next_cursor": next_cursor})
 
 
 @router.get("/{lead_id}")

