@@ -110,6 +110,6 @@ def unreachable(settings: Settings) -> str:
     return f"sqlite:///{__file__}"
 
 
-def client_of(app: FastAPI) -> AsyncClient:
-    transport = ASGITransport(app, raise_app_exceptions=False)
+def client_of(app: FastAPI, *, raise_app_exceptions: bool = False) -> AsyncClient:
+    transport = ASGITransport(app, raise_app_exceptions=raise_app_exceptions)
     return AsyncClient(transport=transport, base_url="http://test")

@@ -53,6 +53,10 @@ def test_dev_needs_no_preparation(
     assert "http://127.0.0.1:8124/docs" in capsys.readouterr().out
     main(["doctor"])
 
+    environment.setenv("APP_DOCS", "false")
+    main(["dev"])
+    assert "/docs" not in capsys.readouterr().out
+
 
 def test_start_serves_with_the_settings(environment: pytest.MonkeyPatch) -> None:
     served: dict[str, Any] = {}
@@ -93,16 +97,27 @@ def test_doctor_names_what_is_unsafe_in_production(
     environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["migrate", "head"])
-    for name, value in {"SECRET_KEY": "short", "DEBUG": "true", "CORS_ORIGINS": "*"}.items():
+    unsafe = {"SECRET_KEY": "short", "DEBUG": "true", "CORS_ORIGINS": "*", "ALLOWED_HOSTS": "*"}
+    for name, value in (unsafe | {"DOCS": "false"}).items():
         environment.setenv(f"APP_{name}", value)
-    environment.setenv("APP_ALLOWED_HOSTS", "*")
 
     with pytest.raises(SystemExit):
         main(["doctor"])
 
     said = capsys.readouterr().out
-    for name in ("APP_SECRET_KEY", "APP_DEBUG", "APP_CORS_ORIGINS", "APP_ALLOWED_HOSTS"):
-        assert name in said
+    for name in unsafe:
+        assert f"APP_{name}" in said
+    assert "APP_DOCS" not in said
+
+
+def test_doctor_misses_the_env_file_of_development(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment.setenv("APP_ENVIRONMENT", "development")
+    main(["migrate"])
+    main(["doctor"])
+
+    assert "There is no .env" in capsys.readouterr().out
 
 
 def test_doctor_reports_bad_settings_as_problems(environment: pytest.MonkeyPatch) -> None:

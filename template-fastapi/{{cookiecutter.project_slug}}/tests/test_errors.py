@@ -1,7 +1,8 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from fastapi import Request
+from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
 from httpx2 import AsyncClient
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
@@ -17,8 +18,8 @@ def fail(*_: object) -> None:
 
 
 @pytest.fixture
-async def failing(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[AsyncClient]:
-    """A client of an application whose routes fail."""
+async def failing_app(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[FastAPI]:
+    """An application whose routes fail."""
     app = create_app(settings.model_copy(update=getattr(request, "param", {})))
 
     @app.get("/bug")
@@ -38,7 +39,21 @@ async def failing(settings: Settings, request: pytest.FixtureRequest) -> AsyncIt
         event.listen(session.sync_session, "before_commit", fail)
         return {"kept": True}
 
-    async with app.router.lifespan_context(app), client_of(app) as client:
+    @app.get("/broken-stream")
+    async def broken_stream() -> StreamingResponse:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"the beginning"
+            fail()
+
+        return StreamingResponse(chunks())
+
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture
+async def failing(failing_app: FastAPI) -> AsyncIterator[AsyncClient]:
+    async with client_of(failing_app) as client:
         yield client
 
 
@@ -59,13 +74,22 @@ async def test_a_bug_is_a_problem_that_tells_nothing_but_the_request_id(
     }
 
 
-@pytest.mark.parametrize("failing", [{"debug": True}], indirect=True)
+@pytest.mark.parametrize("failing_app", [{"debug": True}], indirect=True)
 async def test_a_bug_is_explained_when_debug_is_on(failing: AsyncClient) -> None:
     assert "something internal" in (await failing.get("/bug")).json()["detail"]
 
 
 async def test_a_failed_commit_is_never_reported_as_success(failing: AsyncClient) -> None:
     assert (await failing.get("/failed-commit")).status_code == 500
+
+
+async def test_an_answer_that_breaks_off_reaches_the_server_as_an_error(
+    failing_app: FastAPI,
+) -> None:
+    # So that the server closes the connection and does not end the answer as if it were whole.
+    async with client_of(failing_app, raise_app_exceptions=True) as client:
+        with pytest.raises(RuntimeError, match="something internal"):
+            await client.get("/broken-stream")
 
 
 async def test_a_database_that_is_away_is_said_to_be_temporary(failing: AsyncClient) -> None:

@@ -5,6 +5,7 @@ import structlog
 from fastapi import FastAPI
 from httpx2 import AsyncClient
 from pydantic import SecretStr
+from starlette.types import Message
 
 from app import logs
 from app.main import create_app
@@ -105,6 +106,22 @@ def test_secrets_do_not_show_when_settings_are_printed(settings: Settings) -> No
     key = SecretStr("do-not-show-this")
 
     assert "do-not-show-this" not in repr(settings.model_copy(update={"secret_key": key}))
+
+
+async def test_the_server_starts_and_stops_the_application(settings: Settings) -> None:
+    app = create_app(settings)
+    received = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+    sent: list[str] = []
+
+    async def receive() -> Message:
+        return next(received)
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+
+    await app({"type": "lifespan"}, receive, send)
+
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
 async def test_importing_and_building_the_application_opens_nothing(settings: Settings) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.leads.models import Lead, LeadStatus
+from app.pagination import Cursor
 
 ANN = {"name": "Ann Lee", "email": "ann@example.com", "company": "Acme", "source": "web"}
 
@@ -167,6 +168,14 @@ async def test_filters_and_search_find_what_they_say(
 )
 async def test_a_bad_query_is_refused(client: AsyncClient, query: dict[str, str]) -> None:
     assert (await client.get("/leads", params=query)).status_code == 422
+
+
+async def test_a_forged_cursor_is_refused(client: AsyncClient) -> None:
+    cursor = Cursor(sort="created_at", value="yesterday", id=uuid4()).encode()
+    response = await client.get("/leads", params={"sort": "created_at", "cursor": cursor})
+
+    assert response.status_code == 422
+    assert "not one of ours" in response.json()["detail"]
 
 
 async def test_a_cursor_of_another_order_is_refused(client: AsyncClient) -> None:

@@ -1,0 +1,59 @@
+from collections.abc import AsyncIterator
+
+import pytest
+from httpx2 import AsyncClient
+from sqlalchemy import delete, func, select
+
+from app.db import Reader, Session, now
+from app.errors import NotFoundError
+from app.idempotency import IdempotencyKey
+from app.main import create_app
+from app.settings import Settings
+from tests.conftest import client_of
+
+
+@pytest.fixture
+async def committing(settings: Settings) -> AsyncIterator[AsyncClient]:
+    """A client whose requests write rows and commit for real."""
+    app = create_app(settings)
+
+    @app.post("/rows/{number}")
+    async def write(number: int, session: Session) -> None:
+        row = IdempotencyKey(
+            fingerprint=bytes([number]), body_hash=b"", answer="", expires_at=now()
+        )
+        session.add(row)
+        await session.flush()
+        if number == 13:
+            raise NotFoundError("There is no thirteenth row.")
+
+    @app.get("/rows")
+    async def count(session: Reader) -> int:
+        return await session.scalar(select(func.count()).select_from(IdempotencyKey)) or 0
+
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        yield client
+        async with app.state.database.transactions() as session, session.begin():
+            await session.execute(delete(IdempotencyKey))
+
+
+async def test_what_a_request_wrote_is_there_for_the_next(committing: AsyncClient) -> None:
+    assert (await committing.post("/rows/1")).status_code == 200
+    assert (await committing.post("/rows/2")).status_code == 200
+
+    assert (await committing.get("/rows")).json() == 2
+
+
+async def test_a_refused_request_leaves_nothing_behind(committing: AsyncClient) -> None:
+    assert (await committing.post("/rows/13")).status_code == 404
+
+    assert (await committing.get("/rows")).json() == 0
+
+
+async def test_a_request_that_fails_leaves_the_connection_usable(committing: AsyncClient) -> None:
+    for _ in range(2):
+        # The second one breaks the primary key.
+        response = await committing.post("/rows/1")
+    assert response.status_code == 500
+
+    assert (await committing.get("/rows")).json() == 1
