@@ -87,7 +87,10 @@ def dev(options: argparse.Namespace) -> None:
 
 
 def start(_: argparse.Namespace) -> None:
-    serve(load_settings(), reload=False)
+    settings = load_settings()
+    if settings.environment == "development":
+        print("APP_ENVIRONMENT is development: this is not how to run in production.", flush=True)
+    serve(settings, reload=False)
 
 
 def migrate(options: argparse.Namespace) -> None:
