@@ -7,8 +7,8 @@ from typing import Any, Self
 from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from sqlalchemy import Select, tuple_
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import Column, Select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import UnprocessableError
 
@@ -38,19 +38,20 @@ class Cursor(BaseModel):
         return urlsafe_b64encode(self.model_dump_json().encode()).decode()
 
 
-def paginate(
+async def fetch_page(
+    session: AsyncSession,
     query: Select[Any],
-    columns: Mapping[str, InstrumentedAttribute[Any]],
-    key: InstrumentedAttribute[UUID],
+    columns: Mapping[str, Column[Any]],
+    key: Column[UUID],
     *,
     sort: str,
     cursor: str | None,
     limit: int,
-) -> Select[Any]:
-    """Order by `sort` (a name of `columns`, "-" in front: descending), begin behind the cursor, and
-    ask for one row more than `limit`: its presence says that there is another page.
+) -> tuple[list[dict[str, Any]], str | None]:
+    """The rows that begin behind the cursor, ordered by `sort` (a name of `columns`, "-" in front:
+    descending), and the cursor of the next page, if there is one.
 
-    `columns` must not be nullable; `key` is unique and breaks ties.
+    `columns` must not be nullable; `key` is unique and breaks ties; `query` selects them all.
     """
     column = columns[sort.removeprefix("-")]
     descending = sort.startswith("-")
@@ -66,4 +67,13 @@ def paginate(
         )
         query = query.where(row < last if descending else row > last)
     order = (column.desc(), key.desc()) if descending else (column.asc(), key.asc())
-    return query.order_by(*order).limit(limit + 1)
+    # One row more than the page holds: its presence says that there is another page.
+    result = await session.execute(query.order_by(*order).limit(limit + 1))
+    # Dictionaries, since a schema reads them twice as fast as rows; all() fetches them at once.
+    names = tuple(result.keys())
+    rows = [dict(zip(names, row, strict=True)) for row in result.all()]
+    if len(rows) <= limit:
+        return rows, None
+    end = rows[limit - 1]
+    next_cursor = Cursor(sort=sort, value=str(end[column.name]), id=end[key.name])
+    return rows[:limit], next_cursor.encode()

@@ -23,7 +23,7 @@ class Settings(BaseSettings):
         env_prefix="APP_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
-    title: str = {{ cookiecutter.project_name | tojson }}
+    title: str = {{ cookiecutter.project_name | tojson }}  # fmt: skip
     environment: Literal["development", "production"] = "production"
     debug: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -5,9 +5,13 @@ from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection
 
-import app.main  # noqa: F401 - brings every model with it
+import app.idempotency
+import app.main
 from app.db import Base, UtcDateTime, create_engine
 from app.settings import Settings
+
+# A table is known when the module that defines it is imported: app.main imports all domains.
+MODULES = (app.main, app.idempotency)
 
 
 def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:

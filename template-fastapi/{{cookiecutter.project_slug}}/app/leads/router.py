@@ -19,7 +19,7 @@ async def create(values: LeadCreate, session: Session, once: Once) -> LeadRead:
     return await once.run(session, LeadRead, act)
 
 
-@router.get("")
+@router.get("", name="list")
 async def list_page(query: Annotated[LeadQuery, Query()], session: Reader) -> LeadPage:
     leads, next_cursor = await service.list_leads(session, query=query)
     return LeadPage.model_validate({"items": leads, "next_cursor": next_cursor})

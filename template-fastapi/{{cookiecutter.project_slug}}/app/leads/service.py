@@ -1,23 +1,24 @@
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, or_, select
+from sqlalchemy import Row, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import NotFoundError
 from app.leads.models import Lead
 from app.leads.schemas import LeadCreate, LeadQuery, LeadUpdate
-from app.pagination import Cursor, paginate
+from app.pagination import fetch_page
 
-SORTS = {"created_at": Lead.created_at, "updated_at": Lead.updated_at, "name": Lead.name}
+# A lead that changes is an object. A new one, and those of a page, are only shown: rows of the
+# table cost less.
+LEADS = Lead.__table__
+SORTS = {name: LEADS.c[name] for name in ("created_at", "updated_at", "name")}
+# Built once: that is half of what it saves.
+INSERT = insert(LEADS).returning(*LEADS.c)
 
 
-async def create_lead(session: AsyncSession, *, values: LeadCreate) -> Lead:
-    lead = Lead(**values.model_dump())
-    session.add(lead)
-    await session.flush()
-    return lead
+async def create_lead(session: AsyncSession, *, values: LeadCreate) -> Row[Any]:
+    return (await session.execute(INSERT, values.model_dump())).one()
 
 
 async def get_lead(session: AsyncSession, *, lead_id: UUID) -> Lead:
@@ -30,27 +31,26 @@ async def get_lead(session: AsyncSession, *, lead_id: UUID) -> Lead:
 
 async def list_leads(
     session: AsyncSession, *, query: LeadQuery
-) -> tuple[Sequence[Row[Any]], str | None]:
+) -> tuple[list[dict[str, Any]], str | None]:
     """A page of leads and the cursor of the next page, if there is one."""
-    # Rows of columns, not Lead objects: a page is only read, and costs half as much this way.
-    matching = select(*Lead.__table__.columns)
-    for column in (Lead.status, Lead.source, Lead.email):
-        if (value := getattr(query, column.key)) is not None:
-            matching = matching.where(column == value)
+    matching = select(LEADS)
+    for name in ("status", "source", "email"):
+        if (value := getattr(query, name)) is not None:
+            matching = matching.where(LEADS.c[name] == value)
     if query.q:
-        searched = (Lead.name, Lead.email, Lead.company)
+        searched = (LEADS.c.name, LEADS.c.email, LEADS.c.company)
         matching = matching.where(
             or_(*(column.icontains(query.q, autoescape=True) for column in searched))
         )
-    page = paginate(
-        matching, SORTS, Lead.id, sort=query.sort, cursor=query.cursor, limit=query.limit
+    return await fetch_page(
+        session,
+        matching,
+        SORTS,
+        LEADS.c.id,
+        sort=query.sort,
+        cursor=query.cursor,
+        limit=query.limit,
     )
-    leads = (await session.execute(page)).all()
-    if len(leads) <= query.limit:
-        return leads, None
-    last = leads[query.limit - 1]
-    value = getattr(last, query.sort.removeprefix("-"))
-    return leads[: query.limit], Cursor(sort=query.sort, value=str(value), id=last.id).encode()
 
 
 async def update_lead(session: AsyncSession, *, lead_id: UUID, changes: LeadUpdate) -> Lead:

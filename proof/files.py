@@ -1,0 +1,270 @@
+"""Layer 1: every file that any combination of answers can produce is rendered and checked.
+
+A file depends only on the answers that its name, its text and its piece mention, so those combinations
+stand for all of them.
+"""
+
+import ast
+import configparser
+import json
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+from jinja2 import meta, nodes
+
+from proof.arrays import cover
+from proof.questions import Piece, Questionnaire
+
+MOST_COMBINATIONS = 4096
+# The text of these is not ours, or not for a parser.
+_PROSE = ("LICENSE",)
+_LEFTOVER = re.compile(r"{%|%}|{#-?\s|\bcookiecutter\.\w|\b_copier_\w")
+
+
+@dataclass(frozen=True)
+class TemplateFile:
+    """A file of a template tree, and the answers that decide what becomes of it."""
+
+    path: str
+    body: str | None
+    pieces: tuple[Piece, ...]
+    answers: frozenset[str]
+
+    @property
+    def of_an_engine(self) -> bool:
+        """The answers file: each engine writes it in its own way, and layer 3 compares the two."""
+        return "__answers_file" in self.path
+
+
+@dataclass(frozen=True)
+class Result:
+    """One of the distinct results of a template file, and the first answers that lead to it."""
+
+    path: str
+    text: str
+    answers: dict[str, Any]
+
+    def complaint(self, what: str) -> str:
+        return f"{self.path}: {what} [{', '.join(f'{name}={value!r}' for name, value in self.answers.items())}]"
+
+
+@dataclass
+class FilesReport:
+    files: int = 0
+    combinations: int = 0
+    distinct: int = 0
+    seconds: float = 0
+    sampled: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.files} files, {self.combinations} combinations stood for, {self.distinct} distinct results, "
+            f"{len(self.failures)} failures, {self.seconds:.0f} s"
+        )
+
+
+def template_files(questionnaire: Questionnaire, stack: str) -> list[TemplateFile]:
+    tree = questionnaire.tree(stack)
+    files = []
+    for source in sorted(tree.rglob("*")):
+        if not source.is_file() or any(part in ("__pycache__", ".venv") for part in source.parts):
+            continue
+        path = source.relative_to(tree).as_posix()
+        try:
+            body = source.read_text("utf-8")
+        except UnicodeDecodeError:
+            body = None
+        pieces = tuple(piece for piece in questionnaire.pieces if piece.owns(path))
+        answers = _mentioned(questionnaire, path) | _mentioned(questionnaire, body or "")
+        for piece in pieces:
+            answers |= piece.answers
+        files.append(TemplateFile(path, body, pieces, frozenset(answers)))
+    return files
+
+
+def rendered_tree(questionnaire: Questionnaire, answers: Mapping[str, Any]) -> dict[str, str]:
+    """All files of the project that complete answers give, by path; the answers file, made by an engine, aside."""
+    namespace = questionnaire.for_templates(answers)
+    environment = questionnaire.environment
+    return {
+        environment.from_string(file.path).render(cookiecutter=namespace): environment.from_string(
+            file.body or ""
+        ).render(cookiecutter=namespace)
+        for file in template_files(questionnaire, answers["stack"])
+        if not file.of_an_engine and not any(piece.leaves_out(file.path, answers) for piece in file.pieces)
+    }
+
+
+def _mentioned(questionnaire: Questionnaire, text: str) -> set[str]:
+    parsed = questionnaire.environment.parse(text)
+    names: set[str] = set()
+    for node in parsed.find_all(nodes.Getattr):
+        if isinstance(node.node, nodes.Name) and node.node.name == "cookiecutter":
+            names.add(node.attr)
+    return names & set(questionnaire.questions)
+
+
+def check_every_file(questionnaire: Questionnaire, into: Path) -> FilesReport:
+    """Render and check everything; the distinct results are written below `into` for the tools that read files."""
+    started = time.monotonic()
+    report = FilesReport()
+    for stack in questionnaire.stacks:
+        results: dict[str, list[Result]] = {}
+        for file in template_files(questionnaire, stack):
+            report.files += 1
+            if file.of_an_engine:
+                report.combinations += 1
+                report.distinct += 1
+            else:
+                results[file.path] = _render(questionnaire, stack, file, report)
+        failures_of_rendering = len(report.failures)
+        for variants in results.values():
+            for result in variants:
+                report.failures += [result.complaint(what) for what in _read_alone(result)]
+        if len(report.failures) == failures_of_rendering:
+            report.failures += _read_by_tools(into / stack, results)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _render(questionnaire: Questionnaire, stack: str, file: TemplateFile, report: FilesReport) -> list[Result]:
+    distinct: dict[str, Result] = {}
+    names = sorted(_with_what_validators_ask(questionnaire, file.answers))
+    factors = {name: questionnaire.questions[name].values if name != "stack" else [stack] for name in names}
+    count = prod(len(values) for values in factors.values())
+    if count > MOST_COMBINATIONS:
+        report.sampled.append(f"{file.path} ({count} combinations: a 3-way array)")
+        rows = cover(factors, strength=3)
+    else:
+        rows = [dict(zip(factors, values, strict=True)) for values in product(*factors.values())]
+    report.combinations += count
+    try:
+        path = questionnaire.environment.from_string(file.path)
+        body = questionnaire.environment.from_string(file.body or "")
+    except jinja2.TemplateError as error:
+        report.failures.append(f"{file.path}: {type(error).__name__}: {error}")
+        return []
+    for row in rows:
+        answers = questionnaire.complete({"stack": stack} | row)
+        if questionnaire.refusals(answers) or any(piece.leaves_out(file.path, answers) for piece in file.pieces):
+            continue
+        shown = {name: answers[name] for name in names}
+        namespace = questionnaire.for_templates(answers)
+        try:
+            # File names carry no conditions, so the rendered name is the same for all (a test holds that).
+            result = Result(path.render(cookiecutter=namespace), body.render(cookiecutter=namespace), shown)
+        except jinja2.TemplateError as error:
+            report.failures.append(Result(file.path, "", shown).complaint(f"{type(error).__name__}: {error}"))
+            break
+        distinct.setdefault(result.text, result)
+    report.distinct += len(distinct)
+    return list(distinct.values())
+
+
+def _with_what_validators_ask(questionnaire: Questionnaire, names: frozenset[str]) -> set[str]:
+    """An answer that applies only beside another one is tried together with it."""
+    closed = set(names)
+    waiting = list(names)
+    while waiting:
+        validator = questionnaire.questions[waiting.pop()].validator
+        new = meta.find_undeclared_variables(questionnaire.environment.parse(validator)) & set(questionnaire.questions)
+        waiting += new - closed
+        closed |= new
+    return closed
+
+
+# What can be said about a text alone, by the end of its name.
+_PARSERS: dict[str, Callable[[str], object]] = {
+    ".py": ast.parse,
+    ".toml": tomllib.loads,
+    ".json": json.loads,
+    ".yml": lambda text: list(yaml.safe_load_all(text)),
+    ".yaml": lambda text: list(yaml.safe_load_all(text)),
+    ".ini": lambda text: configparser.ConfigParser(interpolation=None).read_string(text),
+    ".editorconfig": lambda text: configparser.ConfigParser().read_string(f"[top]\n{text}"),
+}
+
+
+def _read_alone(result: Result) -> Iterator[str]:
+    for ending, parse in _PARSERS.items():
+        if result.path.endswith(ending):
+            try:
+                parse(result.text)
+            except (ValueError, SyntaxError, yaml.YAMLError, configparser.Error) as error:
+                yield f"does not parse as {ending}: {error}"
+    if leftover := _LEFTOVER.search(result.text):
+        yield f"a tag of the template is left over: {leftover.group()!r}"
+    if result.text and not result.path.startswith(_PROSE):
+        if not result.text.endswith("\n") or result.text.endswith("\n\n"):
+            yield "does not end with one line break"
+        if spaces := re.search(r"[ \t\r]+$", result.text, re.MULTILINE):
+            line = result.text[: spaces.start()].count("\n") + 1
+            yield f"spaces at the end of line {line}"
+
+
+def _read_by_tools(into: Path, results: dict[str, list[Result]]) -> list[str]:
+    """Lay the distinct results out as a few project trees, and let each tool read all of them in one run.
+
+    Tree number n has the n-th result of each file that has so many.
+    """
+    folders = {str(Path(path).parent) for path in results}
+    settings = [tomllib.loads(result.text).get("tool", {}).get("ruff") for result in results.get("pyproject.toml", [])]
+    if any(other != settings[0] for other in settings):
+        return ["pyproject.toml: the linter's settings depend on answers, so no file can be checked alone"]
+    written: dict[str, Result] = {}
+    trees = []
+    for number in range(max((len(variants) for variants in results.values()), default=0)):
+        tree = into / f"{number:04}"
+        trees.append(tree)
+        for folder in folders:
+            (tree / folder).mkdir(parents=True, exist_ok=True)
+        for path, variants in results.items():
+            if number < len(variants):
+                written[f"{tree.name}/{path}"] = variants[number]
+                (tree / path).write_text(variants[number].text, "utf-8", newline="")
+            elif path == "pyproject.toml":
+                (tree / path).write_text(variants[0].text, "utf-8", newline="")
+    paths = list(written)
+    workflows = [path for path in paths if "/.github/workflows/" in path]
+    pipelines = [path for path in paths if path.endswith("/.gitlab-ci.yml")]
+    runs = [
+        ["ruff", "check", "--no-cache", "--no-respect-gitignore", "--output-format=concise", "."],
+        ["ruff", "format", "--no-cache", "--no-respect-gitignore", "--check", "."],
+    ]
+    if workflows:
+        runs.append(["check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows])
+        runs.append(["zizmor", "--offline", "--no-progress", "--format=plain", *workflows])
+    if pipelines:
+        schema = ["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]
+        runs.append(["check-jsonschema", *schema, *pipelines])
+    runs += [["just", "--justfile", path, "--dump"] for path in paths if path.endswith("/justfile")]
+    return [failure for run in runs for failure in _run(run, into, written)]
+
+
+def _run(command: list[str], folder: Path, written: dict[str, Result]) -> Iterator[str]:
+    tool = Path(sys.executable).with_name(command[0])
+    done = subprocess.run([tool, *command[1:]], cwd=folder, capture_output=True, encoding="utf-8", check=False)
+    if done.returncode == 0:
+        return
+    said = (done.stdout + done.stderr).replace("\\", "/").splitlines()
+    blamed = False
+    for line in said:
+        for path, result in written.items():
+            if path in line:
+                blamed = True
+                yield result.complaint(f"{' '.join(command[:2])}: {line.strip()}")
+                break
+    if not blamed:
+        yield f"{' '.join(command)}: {' '.join(said[-20:])}"

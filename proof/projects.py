@@ -1,0 +1,330 @@
+"""Layer 2: whole projects are generated, installed from their own files alone, checked, migrated and served."""
+
+import contextlib
+import functools
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from proof.arrays import Factors, cover, missing, rotate
+from proof.files import template_files
+from proof.generate import with_cookiecutter, with_copier
+from proof.postgres import Server
+from proof.processes import CommandFailed, ask, clean_environment, free_port, run, server
+from proof.questions import NASTY_TEXT, Questionnaire
+
+LEAST_COVERAGE = 90  # per cent of lines and branches, and of branches alone
+COVERAGE_TOOLS = ("coverage>=7.10", "pytest-cov>=7")
+ENGINES: Mapping[str, Callable[[Path, Mapping[str, object], Path], Path]] = {
+    "cookiecutter": with_cookiecutter,
+    "copier": with_copier,
+}
+# copier works in this process and changes what belongs to all of it; tools for measuring are fetched once.
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A project to build: answers in the words of `ONLY=`, where `text` is plain or nasty and stands for all free text
+    (the slug aside), and `server` says whether the tests of a PostgreSQL project are given a server or start their own.
+    """
+
+    words: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        return ",".join(f"{name}={value}" for name, value in self.words.items())
+
+    @property
+    def short(self) -> str:
+        return sha256(self.name.encode()).hexdigest()[:10]
+
+    def answers(self, questionnaire: Questionnaire) -> dict[str, Any]:
+        """The answers to hand to an engine; what is not in it is left to the questionnaire."""
+        answers: dict[str, Any] = {}
+        for name, question in questionnaire.questions.items():
+            if name in self.words:
+                word = self.words[name]
+                answers[name] = {"true": True, "false": False}[word] if question.kind == "bool" else word
+            elif question.free_text and name != "project_slug" and self.words.get("text") == "nasty":
+                answers[name] = NASTY_TEXT[name]
+        return answers
+
+
+@dataclass
+class Outcome:
+    """What became of a variant; all of it can be written as JSON."""
+
+    words: dict[str, str]
+    python: str = ""
+    asked_python: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+    coverage: float = 0
+    branch_coverage: float = 0
+    failed: str = ""
+    output: str = ""
+    folder: str = ""
+
+    @property
+    def name(self) -> str:
+        return Variant(self.words).name
+
+    @property
+    def total(self) -> float:
+        return sum(self.seconds.values())
+
+    @property
+    def instead(self) -> str:
+        """Said aloud when the Python asked for is not to be had."""
+        return "" if self.python == self.asked_python else f" (on Python {self.python}: no {self.asked_python} here)"
+
+    @property
+    def reproduce(self) -> str:
+        return f"make prove ONLY='{self.name}'"
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        if not self.failed:
+            steps = ", ".join(f"{step} {seconds:.0f}" for step, seconds in self.seconds.items())
+            return f"passed in {self.total:.0f} s ({steps}), coverage {self.coverage:.1f} %{self.instead}: {self.name}"
+        return (
+            f"FAILED at the step «{self.failed}»{self.instead}: {self.name}\n{self.output}\n"
+            f"The project is kept in {self.folder}\nOnce more: {self.reproduce}"
+        )
+
+
+def factors_of_running_code(questionnaire: Questionnaire, stack: str) -> dict[str, list[Any]]:
+    """The answers that change the running code: those that a Python file, or a piece with a Python file, asks for.
+
+    Nobody has to keep this list: an answer enters it when code starts to depend on it. Free text stays out.
+    """
+    names = {
+        name
+        for file in template_files(questionnaire, stack)
+        if file.path.endswith(".py")
+        for name in file.answers
+        if not questionnaire.questions[name].free_text
+    }
+    return {
+        name: _words(question.values) for name, question in questionnaire.questions.items() if name in names - {"stack"}
+    }
+
+
+def _words(values: Iterable[Any]) -> list[str]:
+    return [str(value).lower() if isinstance(value, bool) else str(value) for value in values]
+
+
+def variants(questionnaire: Questionnaire, strength: int) -> tuple[list[Variant], dict[str, Factors]]:
+    """The rows to build, and by stack the factors of the array; raises AssertionError if a combination is missing."""
+    rows: list[Variant] = []
+    factors: dict[str, Factors] = {}
+    for stack in questionnaire.stacks:
+        running = factors_of_running_code(questionnaire, stack)
+        if strength > 2:
+            running["python_version"] = _words(questionnaire.questions["python_version"].values)
+        factors[stack] = running
+        others: dict[str, list[str]] = {
+            name: _words(question.values)
+            for name, question in questionnaire.questions.items()
+            if not question.free_text and name not in running and name != "stack"
+        }
+        others |= {"text": ["plain", "plain", "nasty", "nasty"], "engine": list(ENGINES)}
+        array = cover(running, strength)
+        left_out = missing(running, array, strength)
+        assert not left_out, f"the covering array leaves out {left_out}"
+        given = True
+        for row in rotate(array, others):
+            words = {"stack": stack} | row
+            if row.get("database") == "postgresql":
+                words["server"] = "given" if given else "own"
+                given = not given
+            rows.append(Variant(words))
+    return rows, factors
+
+
+def named(questionnaire: Questionnaire, text: str) -> Variant:
+    """The variant that `ONLY=` names; what it leaves out is the default."""
+    given = dict(part.split("=", 1) for part in text.split(",") if part)
+    known = {"text": ["plain", "nasty"], "engine": list(ENGINES), "server": ["given", "own"]} | {
+        name: _words(question.values) for name, question in questionnaire.questions.items() if not question.free_text
+    }
+    for name, value in given.items():
+        if value not in known.get(name, []):
+            raise SystemExit(f"ONLY: {name}={value} is not one of {known.get(name, list(known))}")
+    words = {name: given.get(name, values[0]) for name, values in known.items()}
+    if words.get("database") != "postgresql":
+        del words["server"]
+    order = list(given) + [name for name in words if name not in given]
+    return Variant({name: words[name] for name in order if name in words})
+
+
+@functools.cache
+def interpreter(version: str) -> tuple[str, str]:
+    """Path and version of a Python: the one asked for (uv may fetch it), else the nearest on this machine."""
+    environment = clean_environment(UV_HTTP_RETRIES="0")
+    # Here pyenv's shims are welcome: uv finds Pythons through them.
+    environment["PATH"] = os.environ["PATH"]
+    nearest = sorted(
+        ("3.11", "3.12", "3.13", "3.14"), key=lambda other: abs(int(other[2:]) - int(version.removeprefix("3.")))
+    )
+    for wanted in nearest:
+        find = ["uv", "python", "find", "--no-project", "--system", wanted]
+        if wanted == version and _says(find, environment) is None:
+            _says(["uv", "python", "install", wanted], environment)
+        if path := _says(find, environment):
+            return path, wanted
+    raise SystemExit("uv finds no Python from 3.11 to 3.14.")
+
+
+def _says(command: list[str], environment: dict[str, str]) -> str | None:
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _coverage_for(python: str, folder: Path) -> Path:
+    """coverage and pytest-cov alone, without their dependencies: they must not replace what a project lacks."""
+    into = folder / f"coverage-{sha256(python.encode()).hexdigest()[:8]}"
+    with _one_at_a_time:
+        if not into.exists():
+            command = ["uv", "pip", "install", "--quiet", "--no-deps", "--python", python, "--target", str(into)]
+            run([*command, *COVERAGE_TOOLS], folder, clean_environment())
+    return into
+
+
+@dataclass
+class _Work:
+    variant: Variant
+    template: Path
+    folder: Path
+    databases: Server
+    until_the_end: contextlib.ExitStack
+    mypy_cache: Path | None
+    python: str
+    outcome: Outcome
+    project: Path = Path()
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return clean_environment(UV_PYTHON=self.python, **more)
+
+    def run(self, *command: str, **more: str) -> str:
+        return run(command, self.project, self.environment(**more))
+
+    @functools.cached_property
+    def database_url(self) -> str:
+        if self.variant.words["database"] == "postgresql":
+            return self.until_the_end.enter_context(self.databases.new_database())
+        return f"sqlite:///{self.folder / 'proof.db'}"
+
+    def production(self) -> dict[str, str]:
+        return {
+            "APP_ENVIRONMENT": "production",
+            "APP_SECRET_KEY": "a key that only the proof uses, of enough characters",
+            "APP_ALLOWED_HOSTS": "127.0.0.1",
+            "APP_DATABASE_URL": self.database_url,
+        }
+
+
+def _generate(work: _Work) -> None:
+    answers = work.variant.answers(Questionnaire(work.template))
+    with _one_at_a_time:
+        work.project = ENGINES[work.variant.words["engine"]](work.template, answers, work.folder)
+
+
+def _install(work: _Work) -> None:
+    work.run("uv", "sync")
+
+
+def _check(work: _Work) -> None:
+    """`just check` as it stands, once: through two variables its one run of the tests is also measured."""
+    measured = work.folder / "coverage.json"
+    environment = {
+        "PYTHONPATH": str(_coverage_for(work.python, work.folder.parent)),
+        "PYTEST_ADDOPTS": f"--cov=app --cov-branch --cov-report=json:{measured} --cov-report=term-missing:skip-covered",
+        "COVERAGE_FILE": str(work.folder / ".coverage"),
+    }
+    if work.mypy_cache is not None:
+        environment["MYPY_CACHE_DIR"] = str(work.mypy_cache)
+    if work.variant.words.get("server") == "given":
+        environment["TEST_DATABASE_URL"] = work.databases.url
+    output = work.run("uv", "run", "just", "check", **environment)
+    totals = json.loads(measured.read_text("utf-8"))["totals"]
+    work.outcome.coverage = totals["percent_covered"]
+    work.outcome.branch_coverage = 100 * totals["covered_branches"] / max(totals["num_branches"], 1)
+    if min(work.outcome.coverage, work.outcome.branch_coverage) < LEAST_COVERAGE:
+        raise CommandFailed(
+            f"coverage {work.outcome.coverage:.1f} % (branches alone {work.outcome.branch_coverage:.1f} %) "
+            f"is less than {LEAST_COVERAGE} %",
+            output,
+        )
+
+
+def _migrate(work: _Work) -> None:
+    settings = work.production()
+    work.run("uv", "run", "just", "migrate", **settings)
+    work.run("uv", "run", "alembic", "downgrade", "base", **settings)
+    work.run("uv", "run", "alembic", "upgrade", "head", **settings)
+    work.run("uv", "run", "alembic", "check", **settings)
+
+
+def _serve(work: _Work) -> None:
+    port = free_port()
+    home = f"http://127.0.0.1:{port}"
+    environment = work.environment(**work.production(), APP_HOST="127.0.0.1", APP_PORT=str(port))
+    with server(("uv", "run", "just", "start"), work.project, environment, f"{home}/health/ready") as said:
+        answers = {path: ask(home + path) for path in ("/health/live", "/docs", "/redoc", "/openapi.json")}
+    for path, (status, body) in answers.items():
+        if status != 200:
+            raise CommandFailed(f"{path} answers {status}: {body[:500]}", said[0])
+    if "/health/ready" not in json.loads(answers["/openapi.json"][1])["paths"]:
+        raise CommandFailed("openapi.json does not know /health/ready", said[0])
+
+
+STEPS: Mapping[str, Callable[[_Work], None]] = {
+    "generate": _generate,
+    "install": _install,
+    "check": _check,
+    "migrations": _migrate,
+    "serve": _serve,
+}
+
+
+def build(
+    variant: Variant,
+    template: Path,
+    into: Path,
+    databases: Server,
+    mypy_cache: Path | None = None,
+    steps: Sequence[str] = tuple(STEPS),
+) -> Outcome:
+    """Take a variant through the steps, in a folder of its own below `into`, which stays only when a step fails."""
+    python, version = interpreter(variant.words["python_version"])
+    outcome = Outcome(dict(variant.words), python=version, asked_python=variant.words["python_version"])
+    folder = into / variant.short
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with contextlib.ExitStack() as until_the_end:
+        work = _Work(variant, template, folder, databases, until_the_end, mypy_cache, python, outcome)
+        for step in steps:
+            started = time.monotonic()
+            try:
+                STEPS[step](work)
+            except Exception as error:
+                outcome.failed = step
+                outcome.folder = str(folder)
+                outcome.output = str(error) if isinstance(error, CommandFailed) else repr(error)
+                break
+            finally:
+                outcome.seconds[step] = round(time.monotonic() - started, 1)
+    if not outcome.failed:
+        shutil.rmtree(folder)
+    return outcome

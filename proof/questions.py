@@ -1,0 +1,193 @@
+"""The questionnaire as the proof sees it: questions, their values, and the pieces they switch on."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+from jinja2 import meta
+
+Answers = Mapping[str, Any]
+
+NASTY = 'O\'Brien & Söhne "Q" \\ <b> # : — 東京'
+# Free text has no choices: each is tried plain (its default) and as difficult as its validator allows.
+NASTY_TEXT = {
+    "project_name": NASTY,
+    "project_slug": "a-name-that-is-exactly-as-long-as-a-name-may-be-50",
+    "description": NASTY,
+    "author_name": NASTY,
+    "author_email": "o'brien+q@mail.example.com",
+}
+_PIECE = re.compile(r"{#-?\s*(?P<name>\w+):\s*(?P<meaning>.*?)\s*-?#}", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Question:
+    name: str
+    kind: str
+    help: str
+    default: Any
+    choices: Mapping[str, Any]
+    multiple: bool
+    validator: str
+
+    @property
+    def free_text(self) -> bool:
+        return self.kind == "str" and not self.choices
+
+    @property
+    def values(self) -> list[Any]:
+        """Every value that the proof tries, the default (or plain) one first."""
+        if self.kind == "bool":
+            return [self.default, not self.default]
+        if self.multiple:
+            members = list(self.choices.values())
+            return [",".join(some) for size in range(len(members) + 1) for some in combinations(members, size)]
+        if self.choices:
+            return sorted(self.choices.values(), key=lambda value: bool(value != self.default))
+        return [None, NASTY_TEXT[self.name]]
+
+
+@dataclass(frozen=True)
+class Piece:
+    name: str
+    meaning: str
+    source: str
+    paths: tuple[str, ...]
+    template: jinja2.Template
+    answers: frozenset[str]
+
+    def owns(self, path: str) -> bool:
+        return any(path == own or path.startswith(f"{own}/") for own in self.paths)
+
+    def leaves_out(self, path: str, answers: Answers) -> bool:
+        left_out = self.template.render(**answers).split()
+        return any(path == own or path.startswith(f"{own}/") for own in left_out)
+
+
+class Questionnaire:
+    """`copier.yml` and the question files that it includes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        settings, raw = _read(root)
+        self._raw = raw
+        self._answers_for_templates: str = raw["cookiecutter"]["default"]
+        envops = dict(settings["_envops"])
+        undefined = {"jinja2.StrictUndefined": jinja2.StrictUndefined}[envops.pop("undefined")]
+        # No extension and no filter of either engine: what renders here renders in both.
+        self.environment = jinja2.Environment(undefined=undefined, **envops)  # noqa: S701
+        # Questions may include what lies beside them; the files of a template may not.
+        self._of_questions = self.environment.overlay(loader=jinja2.FileSystemLoader(root))
+        self.questions = {
+            name: Question(
+                name=name,
+                kind=question["type"],
+                help=question.get("help", ""),
+                default=question.get("default"),
+                choices=_choices(question.get("choices", {})),
+                multiple=bool(question.get("multiselect")),
+                validator=question.get("validator", ""),
+            )
+            for name, question in raw.items()
+            if question.get("when") is not False
+        }
+        self.pieces = [self._piece(source) for source in settings["_exclude"] if _PIECE.match(source.strip())]
+
+    def _piece(self, source: str) -> Piece:
+        comment = _PIECE.match(source.strip())
+        assert comment
+        lines = [line.strip() for line in source.splitlines()]
+        paths = tuple(line for line in lines if line and not line.startswith("{"))
+        mentioned = meta.find_undeclared_variables(self.environment.parse(source))
+        return Piece(
+            comment["name"],
+            comment["meaning"],
+            source,
+            paths,
+            self.environment.from_string(source),
+            frozenset(mentioned & set(self.questions)),
+        )
+
+    @property
+    def stacks(self) -> list[str]:
+        return [str(stack) for stack in self.questions["stack"].values]
+
+    def tree(self, stack: str) -> Path:
+        return self.root / f"template-{stack}" / "{{cookiecutter.project_slug}}"
+
+    @cached_property
+    def _compiled(self) -> dict[str, jinja2.Template]:
+        return {
+            source: self._of_questions.from_string(source)
+            for question in self.questions.values()
+            for source in (question.default, question.validator)
+            if isinstance(source, str)
+        } | {self._answers_for_templates: self._of_questions.from_string(self._answers_for_templates)}
+
+    def complete(self, given: Answers) -> dict[str, Any]:
+        """All answers: the given ones, and for the rest (and for None) what the questionnaire proposes."""
+        answers: dict[str, Any] = {}
+        for name, question in self.questions.items():
+            if given.get(name) is not None:
+                answers[name] = given[name]
+            elif isinstance(question.default, str):
+                answers[name] = self._compiled[question.default].render(**answers)
+            else:
+                answers[name] = question.default
+        return answers
+
+    def refusals(self, answers: Answers) -> dict[str, str]:
+        """What the validators say about complete answers, by question; empty when all are fine."""
+        said = {
+            name: " ".join(self._compiled[question.validator].render(**answers).split())
+            for name, question in self.questions.items()
+            if question.validator
+        }
+        return {name: sentence for name, sentence in said.items() if sentence}
+
+    def for_templates(self, answers: Answers) -> dict[str, Any]:
+        """The `cookiecutter` namespace that a template sees, from the same line that copier computes it with."""
+        text = self._compiled[self._answers_for_templates].render(
+            **answers, _copier_conf={"answers_file": ".copier-answers.yml"}
+        )
+        namespace: dict[str, Any] = json.loads(text)
+        return namespace
+
+
+def _choices(raw: Any) -> dict[str, Any]:
+    return dict(raw) if isinstance(raw, dict) else {str(value): value for value in raw}
+
+
+def _read(root: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings (names that start with an underscore) and raw questions, in the order of copier.yml."""
+    settings: dict[str, Any] = {"_exclude": []}
+    questions: dict[str, Any] = {}
+    for document in _documents(root / "copier.yml"):
+        for name, value in document.items():
+            if name == "_exclude":
+                settings["_exclude"] += value
+            elif name.startswith("_"):
+                settings[name] = value
+            else:
+                questions[name] = value
+    return settings, questions
+
+
+def _documents(path: Path) -> Iterator[dict[str, Any]]:
+    class Loader(yaml.SafeLoader):
+        pass
+
+    def include(loader: yaml.SafeLoader, node: yaml.Node) -> list[dict[str, Any]]:
+        assert isinstance(node, yaml.ScalarNode)
+        return list(_documents(path.parent / loader.construct_scalar(node)))
+
+    Loader.add_constructor("!include", include)
+    for document in yaml.load_all(path.read_text("utf-8"), Loader):
+        yield from document if isinstance(document, list) else [document]

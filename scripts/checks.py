@@ -1,0 +1,45 @@
+"""`make test`: everything that CI runs, and where the time goes; pytest comes last, so its summary is the last line."""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LINT = {
+    "what is made from questions/ and hooks/ is up to date": [sys.executable, "scripts/sync.py", "--check"],
+    "the options table in README.md is up to date": [sys.executable, "scripts/options_table.py", "--check"],
+    "ruff check": ["ruff", "check"],
+    "ruff format": ["ruff", "format", "--check"],
+    "mypy": ["mypy", "."],
+    "the workflow's schema": ["check-jsonschema", "--builtin-schema", "vendor.github-workflows"],
+    "zizmor": ["zizmor", "--offline", "--no-progress", "--quiet"],
+}
+WORKFLOWS = ("the workflow's schema", "zizmor")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m scripts.checks")
+    parser.add_argument("--lint", action="store_true", help="without the tests")
+    parser.add_argument("--jobs", default=str(os.cpu_count() or 2), help="tests at the same time (default: the cores)")
+    options, more = parser.parse_known_args()
+    workflows = [str(path) for path in sorted((ROOT / ".github/workflows").glob("*.yml"))]
+    tools = Path(sys.executable).parent
+    failed = []
+    for name, command in LINT.items():
+        started = time.monotonic()
+        full = [str(tools / command[0]), *command[1:], *(workflows if name in WORKFLOWS else ())]
+        code = subprocess.run(full, cwd=ROOT, check=False).returncode
+        print(f"{'FAILED' if code else 'passed'}  {time.monotonic() - started:6.1f} s  {name}", flush=True)
+        if code:
+            failed.append(name)
+    if options.lint or failed:
+        return 1 if failed else 0
+    command = ["pytest", "-n", options.jobs, "--dist=worksteal", "--durations=25", *more]
+    return subprocess.run([str(tools / command[0]), *command[1:]], cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""Layer 1 of the proof."""
+
+import pytest
+
+from proof.arrays import Factors, cover, missing, rotate
+from proof.files import MOST_COMBINATIONS, FilesReport, check_every_file, template_files
+from proof.generate import ROOT
+from proof.questions import Questionnaire
+
+QUESTIONNAIRE = Questionnaire(ROOT)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> FilesReport:
+    return check_every_file(QUESTIONNAIRE, tmp_path_factory.mktemp("files"))
+
+
+def test_every_file_that_any_answers_can_produce_is_sound(report: FilesReport) -> None:
+    print(report, *report.sampled, sep="\n")
+    assert not report.failures, "\n".join(report.failures)
+
+
+def test_every_path_of_a_piece_exists_in_the_template() -> None:
+    files = {file.path for stack in QUESTIONNAIRE.stacks for file in template_files(QUESTIONNAIRE, stack)}
+    for piece in QUESTIONNAIRE.pieces:
+        for path in piece.paths:
+            assert any(file == path or file.startswith(f"{path}/") for file in files), f"{piece.name}: no {path}"
+
+
+def test_only_a_few_files_depend_on_more_answers_than_can_be_combined(report: FilesReport) -> None:
+    assert len(report.sampled) <= 3, f"more than {MOST_COMBINATIONS} combinations: {report.sampled}"
+
+
+def test_a_covering_array_leaves_no_combination_out() -> None:
+    factors: Factors = {"a": [1, 2, 3], "b": [True, False], "c": ["x", "y"], "d": [None, 0]}
+    for strength in (1, 2, 3, 4):
+        assert not missing(factors, cover(factors, strength), strength)
+
+
+def test_the_check_of_an_array_notices_a_missing_combination() -> None:
+    factors = {"a": [1, 2], "b": [1, 2], "c": [1, 2]}
+    rows = cover(factors, 2)
+    assert all(missing(factors, rows[:left_out] + rows[left_out + 1 :], 2) for left_out in range(4))
+
+
+def test_rotating_factors_get_each_of_their_values_built() -> None:
+    rows = rotate([{"a": 1}, {"a": 2}], {"b": ["x", "y", "z"]})
+    assert [row["b"] for row in rows] == ["x", "y", "z"]
+    assert {row["a"] for row in rows} == {1, 2}

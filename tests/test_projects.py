@@ -1,0 +1,57 @@
+"""Layer 2 of the proof, pairwise: each row is a whole project that is built, checked, migrated and served."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proof.generate import ROOT
+from proof.postgres import Server
+from proof.projects import Variant, build, factors_of_running_code, named, variants
+from proof.questions import Questionnaire
+
+QUESTIONNAIRE = Questionnaire(ROOT)
+ROWS, _ = variants(QUESTIONNAIRE, strength=2)
+
+
+@pytest.fixture(scope="session")
+def databases() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("variant", ROWS, ids=[row.name for row in ROWS])
+def test_a_project_builds_checks_migrates_and_serves(
+    variant: Variant, template: Path, databases: Server, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.getbasetemp()
+    # mypy's cache goes by content: what it knows of the libraries is true for the next project, too.
+    outcome = build(variant, template, home / "projects", databases, mypy_cache=home / "mypy")
+    print(outcome)
+    if outcome.instead:
+        warnings.warn(f"{variant.name}{outcome.instead}", stacklevel=1)
+    assert not outcome.failed, str(outcome)
+
+
+def test_every_value_of_every_question_is_built_at_least_once() -> None:
+    for name, question in QUESTIONNAIRE.questions.items():
+        if not question.free_text:
+            assert len({row.words[name] for row in ROWS}) == len(question.values), name
+    assert {row.words["text"] for row in ROWS} == {"plain", "nasty"}
+
+
+def test_answers_that_change_the_running_code_are_found_from_the_code() -> None:
+    assert {"database", "example"} <= set(factors_of_running_code(QUESTIONNAIRE, "fastapi"))
+    assert "license" not in factors_of_running_code(QUESTIONNAIRE, "fastapi")
+
+
+def test_a_variant_is_reproduced_by_its_name() -> None:
+    for row in ROWS:
+        assert named(QUESTIONNAIRE, row.name) == row
+
+
+def test_a_variant_with_a_mistyped_answer_is_refused() -> None:
+    with pytest.raises(SystemExit, match="database=postgres is not one of"):
+        named(QUESTIONNAIRE, "database=postgres")
