@@ -63,7 +63,8 @@ def create_engine(settings: Settings) -> AsyncEngine:
         settings.database,
         echo=settings.debug,
         pool_size=settings.database_pool_size,
-        max_overflow=settings.database_pool_overflow,
+        # Connections beyond the pool would be closed after each use, when there is most to do.
+        max_overflow=0,
         pool_timeout=settings.database_pool_timeout,
         pool_recycle=1800,
     )

@@ -34,8 +34,7 @@ class Settings(BaseSettings):
     docs: bool = True
 
     database_url: SecretStr = SecretStr({{ '"sqlite:///app.db"' if cookiecutter.database == "sqlite" else '""' }})
-    database_pool_size: int = Field(default=10, ge=1)
-    database_pool_overflow: int = Field(default=10, ge=0)
+    database_pool_size: int = Field(default=20, ge=1, description="connections of each worker")
     database_pool_timeout: float = Field(default=5, gt=0, description="seconds")
 
     host: str = "127.0.0.1"
