@@ -70,6 +70,17 @@ def test_start_serves_with_the_settings(environment: pytest.MonkeyPatch) -> None
     assert (served["port"], served["workers"], served["reload"]) == (8123, 2, False)
 
 
+def test_start_says_when_it_is_not_production(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment.setattr(uvicorn, "run", lambda *_, **__: None)
+    environment.setenv("APP_ENVIRONMENT", "development")
+
+    main(["start"])
+
+    assert "APP_ENVIRONMENT is development" in capsys.readouterr().out
+
+
 def test_start_refuses_production_without_its_secrets(environment: pytest.MonkeyPatch) -> None:
     environment.delenv("APP_SECRET_KEY")
     environment.delenv("APP_ALLOWED_HOSTS")

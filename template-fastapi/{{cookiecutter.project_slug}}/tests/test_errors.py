@@ -39,6 +39,14 @@ async def failing_app(settings: Settings, request: pytest.FixtureRequest) -> Asy
         event.listen(session.sync_session, "before_commit", fail)
         return {"kept": True}
 
+    @app.get("/plain-refusal")
+    async def plain_refusal() -> StreamingResponse:
+        async def chunks() -> AsyncIterator[str]:
+            yield "not "
+            yield "like this"
+
+        return StreamingResponse(chunks(), status_code=409, media_type="text/plain")
+
     @app.get("/broken-stream")
     async def broken_stream() -> StreamingResponse:
         async def chunks() -> AsyncIterator[bytes]:
@@ -81,6 +89,14 @@ async def test_a_bug_is_explained_when_debug_is_on(failing: AsyncClient) -> None
 
 async def test_a_failed_commit_is_never_reported_as_success(failing: AsyncClient) -> None:
     assert (await failing.get("/failed-commit")).status_code == 500
+
+
+async def test_a_refusal_in_plain_text_becomes_a_problem(failing: AsyncClient) -> None:
+    response = await failing.get("/plain-refusal")
+
+    assert response.status_code == 409
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["detail"] == "not like this"
 
 
 async def test_an_answer_that_breaks_off_reaches_the_server_as_an_error(
