@@ -20,10 +20,10 @@ TIME_LIMIT = 900  # seconds
 MOST_LINES = 60  # of a failing command's output
 # Whatever could make a project see more than its own files and settings, or start slowly each time.
 _OWN = ("APP_", "TEST_", "PYTEST_", "COV", "MYPY", "RUFF_", "VIRTUAL_ENV", "UV_PROJECT", "UV_RUN", "GIT_", "JUST_")
-_OWN_NAMES = {"PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "UV_PYTHON", "DATABASE_URL"} | {
-    "UV",
-    "UV_ENV_FILE",
-    "UV_WORKING_DIRECTORY",
+_OWN_NAMES = {"DATABASE_URL", "UV", "UV_ENV_FILE", "UV_PYTHON", "UV_WORKING_DIRECTORY"} | {
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONHOME",
+    "PYTHONPATH",
 }
 # uv's cache, its Pythons and its settings are the user's, also when tests have moved the home folder since.
 _HOME = {name: os.environ[name] for name in ("HOME", "USERPROFILE", "XDG_CONFIG_HOME") if name in os.environ}
