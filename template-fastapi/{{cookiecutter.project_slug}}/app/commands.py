@@ -1,6 +1,7 @@
 """The commands behind the justfile: `python -m app.commands --help`."""
 
 import argparse
+import asyncio
 import json
 import os
 import secrets
@@ -10,8 +11,8 @@ import uvicorn
 from alembic import command
 from alembic.config import Config
 from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
 
+from app.db import why_unreachable
 from app.doctor import diagnose
 {% if cookiecutter.database == "postgresql" %}
 from app.embedded_postgresql import embedded_url
@@ -55,6 +56,15 @@ def alembic_config(settings: Settings) -> Config:
     return Config(ROOT / "alembic.ini", attributes={"settings": settings})
 
 
+def migrations(settings: Settings) -> Config:
+    """Raises SystemExit with one sentence when the database does not answer."""
+    if reason := asyncio.run(why_unreachable(settings)):
+        raise SystemExit(
+            f"The database does not answer ({reason}): check APP_DATABASE_URL, then `just doctor`."
+        )
+    return alembic_config(settings)
+
+
 def serve(settings: Settings, *, reload: bool) -> None:
     uvicorn.run(
         "app.main:create_app",
@@ -77,7 +87,7 @@ def dev(options: argparse.Namespace) -> None:
     if options.port is not None:
         os.environ["APP_PORT"] = str(options.port)
     settings = load_settings()
-    command.upgrade(alembic_config(settings), "head")
+    command.upgrade(migrations(settings), "head")
     server = f"http://{settings.host}:{settings.port}"
     pages = {"/docs": "Swagger UI", "/redoc": "ReDoc", "/openapi.json": "OpenAPI"}
     for path, page in (pages if settings.docs else {}).items():
@@ -94,7 +104,7 @@ def start(_: argparse.Namespace) -> None:
 
 
 def migrate(options: argparse.Namespace) -> None:
-    config = alembic_config(load_settings())
+    config = migrations(load_settings())
     if options.revision.startswith("-") or options.revision == "base":
         command.downgrade(config, options.revision)
     else:
@@ -102,7 +112,7 @@ def migrate(options: argparse.Namespace) -> None:
 
 
 def migration(options: argparse.Namespace) -> None:
-    config = alembic_config(load_settings())
+    config = migrations(load_settings())
     command.upgrade(config, "head")
     command.revision(config, options.text, autogenerate=True)
 
@@ -157,11 +167,6 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (SQLAlchemyError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise SystemExit(
-            f"The database does not answer ({reason}): check APP_DATABASE_URL, then `just doctor`."
-        ) from error
     except ModuleNotFoundError as error:
         raise SystemExit(f"{error.name} is not installed: run `uv add {error.name}`.") from error
 

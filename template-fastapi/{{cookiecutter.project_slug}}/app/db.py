@@ -1,10 +1,12 @@
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
 from fastapi import Depends, Request
-from sqlalchemy import Connection, DateTime, Dialect, MetaData, Table, TypeDecorator, event
+from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, Table, TypeDecorator, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -14,6 +16,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from app.errors import DatabaseUnavailableError
 from app.settings import Settings
 
 
@@ -57,23 +60,36 @@ def now() -> datetime:
 
 
 def create_engine(settings: Settings) -> AsyncEngine:
+    options: dict[str, Any] = {"echo": settings.debug, "hide_parameters": not settings.debug}
     if settings.database.get_backend_name() == "sqlite":
-        return create_sqlite_engine(settings)
-    return create_async_engine(
-        settings.database,
-        echo=settings.debug,
-        pool_size=settings.database_pool_size,
-        # Connections beyond the pool would be closed after each use, when there is most to do.
-        max_overflow=0,
-        pool_timeout=settings.database_pool_timeout,
-        pool_recycle=1800,
-    )
+        engine = create_async_engine(settings.database, **options)
+        prepare_sqlite(engine.sync_engine)
+    else:
+        engine = create_async_engine(
+            settings.database,
+            # Connections beyond the pool would be closed after each use, when there is most to do.
+            pool_size=settings.database_pool_size,
+            max_overflow=0,
+            pool_timeout=settings.database_pool_timeout,
+            pool_recycle=1800,
+            **options,
+        )
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def connect(
+        dialect: Dialect, _: ConnectionPoolEntry, arguments: list[Any], options: dict[str, Any]
+    ) -> DBAPIConnection:
+        # Drivers raise whatever they like here: OSError, TimeoutError, errors of their own.
+        try:
+            return dialect.connect(*arguments, **options)
+        except Exception as error:
+            raise DatabaseUnavailableError("The database does not answer.") from error
+
+    return engine
 
 
-def create_sqlite_engine(settings: Settings) -> AsyncEngine:
-    engine = create_async_engine(settings.database, echo=settings.debug)
-
-    @event.listens_for(engine.sync_engine, "connect")
+def prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
     def configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         # The driver must not open transactions on its own: begin_immediate does.
         connection.isolation_level = None
@@ -84,14 +100,30 @@ def create_sqlite_engine(settings: Settings) -> AsyncEngine:
         cursor.execute("PRAGMA busy_timeout=5000")
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def begin_immediate(connection: Connection) -> None:
         # Taking the write lock at the start makes writers wait for each other (busy_timeout);
         # a transaction that reads first and writes later would fail with "database is locked".
         if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    return engine
+
+async def why_unreachable(settings: Settings) -> str | None:
+    """One line that says why the database does not answer, or None when it does."""
+    engine = create_engine(settings)
+    try:
+        async with asyncio.timeout(5), engine.connect():
+            return None
+    except DatabaseUnavailableError as error:
+        return one_line(error.__cause__ or error)
+    except (SQLAlchemyError, TimeoutError) as error:
+        return one_line(error)
+    finally:
+        await engine.dispose()
+
+
+def one_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 class Database:

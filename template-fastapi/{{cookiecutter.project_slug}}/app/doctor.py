@@ -8,9 +8,8 @@ from typing import Literal
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import SQLAlchemyError
 
-from app.db import create_engine
+from app.db import create_engine, why_unreachable
 from app.settings import Settings
 
 Finding = tuple[Literal["ok", "warning", "problem"], str]
@@ -55,16 +54,14 @@ def check_production(settings: Settings) -> Iterator[Finding]:
 
 
 async def check_database(settings: Settings, alembic: Config) -> Finding:
+    if reason := await why_unreachable(settings):
+        return "problem", f"The database does not answer: {reason}"
     engine = create_engine(settings)
-    try:
-        async with asyncio.timeout(5), engine.connect() as connection:
-            current = await connection.run_sync(
-                lambda sync: MigrationContext.configure(sync).get_current_heads()
-            )
-    except (SQLAlchemyError, OSError) as error:
-        return "problem", f"The database does not answer: {str(error).splitlines()[0]}"
-    finally:
-        await engine.dispose()
+    async with engine.connect() as connection:
+        current = await connection.run_sync(
+            lambda sync: MigrationContext.configure(sync).get_current_heads()
+        )
+    await engine.dispose()
     if set(current) != set(ScriptDirectory.from_config(alembic).get_heads()):
         return "problem", "Migrations are pending: run `just migrate`."
     return "ok", "The database answers and is migrated."

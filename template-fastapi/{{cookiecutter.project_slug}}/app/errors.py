@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem details: one format for every refusal and failure."""
 
+import json
 from http import HTTPStatus
 from typing import Any
 
@@ -9,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
@@ -44,6 +45,12 @@ class UnprocessableError(DomainError):
     status = 422
 
 
+class DatabaseUnavailableError(DomainError):
+    """No connection could be made; the reason is in `__cause__`."""
+
+    status = 503
+
+
 def problem_response(
     status: int,
     detail: str | None = None,
@@ -51,7 +58,7 @@ def problem_response(
     errors: list[InvalidField] | None = None,
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
-    title = HTTPStatus(status).phrase
+    title = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
     problem = Problem(
         title=title,
         status=status,
@@ -81,7 +88,9 @@ async def on_domain_error(_: Request, error: Exception) -> JSONResponse:
 
 async def on_http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return problem_response(error.status_code, error.detail, headers=dict(error.headers or {}))
+    # Anything that JSON can write is allowed as detail.
+    detail = error.detail if isinstance(error.detail, str) else json.dumps(error.detail)
+    return problem_response(error.status_code, detail, headers=dict(error.headers or {}))
 
 
 async def on_invalid_request(_: Request, error: Exception) -> JSONResponse:
@@ -95,13 +104,20 @@ async def on_invalid_request(_: Request, error: Exception) -> JSONResponse:
     )
 
 
-async def on_database_down(_: Request, error: Exception) -> JSONResponse:
-    structlog.get_logger().error("database_unavailable", error=type(error).__name__)
-    return problem_response(
-        503,
-        "The database does not answer.",
-        headers={"Retry-After": "5"},
-    )
+async def on_database_error(_: Request, error: Exception) -> JSONResponse:
+    """A lost connection and too much work pass: 503. The rest is a bug: 500."""
+    if isinstance(error, DatabaseUnavailableError):
+        detail, reason = str(error), repr(error.__cause__)
+    elif isinstance(error, PoolTimeoutError):
+        detail, reason = "The database is busy.", str(error)
+    elif isinstance(error, DBAPIError) and error.connection_invalidated:
+        detail, reason = "The connection to the database was lost.", str(error.orig)
+    elif isinstance(error, DBAPIError) and "database is locked" in str(error.orig):
+        detail, reason = "The database is busy.", str(error.orig)
+    else:
+        raise error
+    structlog.get_logger().error("database_unavailable", reason=reason)
+    return problem_response(503, detail, headers={"Retry-After": "5"})
 
 
 def document(app: FastAPI) -> None:
@@ -123,6 +139,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(DomainError, on_domain_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid_request)
-    for error in (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError):
-        app.add_exception_handler(error, on_database_down)
+    for error in (DatabaseUnavailableError, DBAPIError, PoolTimeoutError):
+        app.add_exception_handler(error, on_database_error)
     document(app)

@@ -2,9 +2,13 @@ import logging
 import sys
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import Processor
 
 from app.settings import Settings
+
+# Without the frames' variables: they hold credentials and personal data.
+TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 
 
 def configure(settings: Settings) -> None:
@@ -24,7 +28,7 @@ def configure(settings: Settings) -> None:
     rendering: list[Processor] = (
         [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
         if readable
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [TRACEBACKS, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=shared + rendering,

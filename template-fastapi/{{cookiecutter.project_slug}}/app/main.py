@@ -46,6 +46,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # The last one added is the outermost.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_size)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts)
+    app.add_middleware(
+        RequestContext, hsts=settings.environment == "production", debug=settings.debug
+    )
+    # Outside of RequestContext, so that a front end may read its problems, too.
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -53,11 +57,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_credentials=True,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["X-Request-ID"],
+            expose_headers=["Idempotency-Replayed", "Retry-After", "X-Request-ID"],
         )
-    app.add_middleware(
-        RequestContext, hsts=settings.environment == "production", debug=settings.debug
-    )
     errors.install(app)
 
     app.include_router(health.router)

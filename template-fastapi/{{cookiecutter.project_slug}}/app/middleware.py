@@ -42,14 +42,18 @@ class RequestContext:
         started = perf_counter()
         status = 0
         plain_refusal: bytes | None = None
+        kept_headers: list[tuple[bytes, bytes]] = []
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status, plain_refusal
+            nonlocal status, plain_refusal, kept_headers
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = dict(message["headers"])
                 if status >= 400 and headers.get(b"content-type", b"").startswith(b"text/plain"):
                     plain_refusal = b""
+                    kept_headers = [
+                        h for h in message["headers"] if not h[0].startswith(b"content-")
+                    ]
                     return
                 message["headers"] = [
                     *message["headers"],
@@ -60,7 +64,9 @@ class RequestContext:
                 plain_refusal += message.get("body", b"")
                 if not message.get("more_body"):
                     text, plain_refusal = plain_refusal.decode(errors="replace"), None
-                    await problem_response(status, text)(scope, receive, send_with_headers)
+                    response = problem_response(status, text)
+                    response.raw_headers.extend(kept_headers)
+                    await response(scope, receive, send_with_headers)
                 return
             await send(message)
 

@@ -3,10 +3,11 @@ go in between are neither skipped nor shown twice, and the last page costs as mu
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from sqlalchemy import Column, Select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,7 +20,7 @@ class Cursor(BaseModel):
     """Where a page ended: the value it was sorted by (as text) and the row's key."""
 
     sort: str
-    value: str
+    value: str = Field(pattern=r"^[^\x00]*$")
     id: UUID
 
     @classmethod
@@ -33,6 +34,13 @@ class Cursor(BaseModel):
                 "The cursor belongs to another sort order: begin again without it."
             )
         return cursor
+
+    def value_for(self, column: Column[Any]) -> Any:
+        try:
+            value = TypeAdapter(column.type.python_type).validate_python(self.value)
+            return value.astimezone(UTC) if isinstance(value, datetime) else value
+        except (ValidationError, OverflowError) as error:
+            raise UnprocessableError(NOT_OURS) from error
 
     def encode(self) -> str:
         return urlsafe_b64encode(self.model_dump_json().encode()).decode()
@@ -57,10 +65,7 @@ async def fetch_page(
     descending = sort.startswith("-")
     if cursor:
         after = Cursor.decode(cursor, sort=sort)
-        try:
-            value = TypeAdapter(column.type.python_type).validate_python(after.value)
-        except ValidationError as error:
-            raise UnprocessableError(NOT_OURS) from error
+        value = after.value_for(column)
         row, last = (
             tuple_(column, key),
             tuple_(value, after.id, types=[column.type, key.type]),

@@ -73,6 +73,8 @@ class Settings(BaseSettings):
                 f"production needs {', '.join(missing)}:"
                 " set each in the environment or in .env, or run `just dev` for development"
             )
+        if self.environment == "production" and len(self.secret_key.get_secret_value()) < 32:
+            raise ValueError("production needs an APP_SECRET_KEY of 32 characters or more")
         return self
 
     def missing_in_production(self) -> list[str]:

@@ -1,6 +1,7 @@
 import asyncio
 from typing import Any, Literal
 
+import sqlalchemy as sa
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection
@@ -15,8 +16,15 @@ MODULES = (app.main, app.idempotency)
 
 
 def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
-    """Migrations do not import the application: they must run years later."""
-    return "sa.DateTime(timezone=True)" if isinstance(item, UtcDateTime) else False
+    """Migrations do not import the application, since they must run years later, and name types
+    that both databases have, also where SQLite gave back what it keeps instead of them."""
+    if isinstance(item, UtcDateTime | sa.DateTime):
+        return "sa.DateTime(timezone=True)"
+    if isinstance(item, sa.CHAR) and item.length == 32:
+        return "sa.Uuid()"
+    if isinstance(item, sa.LargeBinary):
+        return "sa.LargeBinary()"
+    return False
 
 
 def migrate(connection: Connection) -> None:

@@ -1,6 +1,8 @@
 """${message}"""
 
-${"\n".join(sorted(filter(None, ["import sqlalchemy as sa", "from alembic import op", *(imports or "").splitlines()]), key=lambda line: (line.startswith("from"), line)))}
+import sqlalchemy as sa  # noqa: F401
+from alembic import op  # noqa: F401
+${imports if imports else ""}
 
 revision = "${up_revision}"
 down_revision = ${'"%s"' % down_revision if down_revision else None}

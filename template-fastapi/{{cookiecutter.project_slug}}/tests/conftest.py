@@ -28,11 +28,11 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name.startswith("APP_"):
-            monkeypatch.delenv(name)
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_of_this_machine() -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("APP_"):
+            del os.environ[name]
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +50,7 @@ def new_database(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
 
 
 @pytest.fixture(scope="session")
-def settings(new_database: Callable[[], str]) -> Settings:
+def settings(new_database: Callable[[], str], no_settings_of_this_machine: None) -> Settings:
     """Settings for development, with a new and migrated database."""
     settings = Settings(
         _env_file=None,

@@ -108,7 +108,7 @@ def test_doctor_names_what_is_unsafe_in_production(
     environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["migrate", "head"])
-    unsafe = {"SECRET_KEY": "short", "DEBUG": "true", "CORS_ORIGINS": "*", "ALLOWED_HOSTS": "*"}
+    unsafe = {"DEBUG": "true", "CORS_ORIGINS": "*", "ALLOWED_HOSTS": "*"}
     for name, value in (unsafe | {"DOCS": "false"}).items():
         environment.setenv(f"APP_{name}", value)
 
@@ -119,6 +119,17 @@ def test_doctor_names_what_is_unsafe_in_production(
     for name in unsafe:
         assert f"APP_{name}" in said
     assert "APP_DOCS" not in said
+
+
+def test_doctor_finds_development_with_a_weak_secret(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment.setenv("APP_ENVIRONMENT", "development")
+    environment.setenv("APP_SECRET_KEY", "short")
+
+    with pytest.raises(SystemExit):
+        main(["doctor"])
+    assert "APP_SECRET_KEY" in capsys.readouterr().out
 
 
 def test_doctor_misses_the_env_file_of_development(

@@ -1,11 +1,12 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from fastapi import FastAPI, Request
-from fastapi.responses import StreamingResponse
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from httpx2 import AsyncClient
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.db import Session
 from app.main import create_app
@@ -30,9 +31,26 @@ async def failing_app(settings: Settings, request: pytest.FixtureRequest) -> Asy
     async def body(request: Request) -> int:
         return len(await request.body())
 
-    @app.get("/no-database")
-    async def no_database() -> None:
-        raise OperationalError("SELECT 1", {}, OSError("gone"))
+    @app.get("/database/{state}")
+    async def database(state: str) -> None:
+        match state:
+            case "lost":
+                gone = OSError("gone")
+                raise OperationalError("SELECT 1", {}, gone, connection_invalidated=True)
+            case "busy":
+                raise OperationalError("SELECT 1", {}, OSError("database is locked"))
+            case "exhausted":
+                raise PoolTimeoutError("QueuePool limit reached")
+            case _:
+                raise OperationalError("SELECT 1", {}, OSError("no such table"))
+
+    @app.get("/detail/{status}")
+    async def detail(status: int) -> None:
+        raise HTTPException(status, detail={"code": 1})
+
+    @app.get("/plain-with-headers")
+    async def plain_with_headers() -> PlainTextResponse:
+        return PlainTextResponse("busy", 429, headers={"Retry-After": "7"})
 
     @app.get("/failed-commit", status_code=201)
     async def failed_commit(session: Session) -> dict[str, bool]:
@@ -108,11 +126,43 @@ async def test_an_answer_that_breaks_off_reaches_the_server_as_an_error(
             await client.get("/broken-stream")
 
 
-async def test_a_database_that_is_away_is_said_to_be_temporary(failing: AsyncClient) -> None:
-    response = await failing.get("/no-database")
+@pytest.mark.parametrize("state", ["lost", "busy", "exhausted"])
+async def test_a_database_that_cannot_answer_now_is_said_to_be_temporary(
+    failing: AsyncClient, state: str
+) -> None:
+    response = await failing.get(f"/database/{state}")
 
     assert response.status_code == 503
     assert response.headers["retry-after"] == "5"
+
+
+async def test_a_wrong_statement_is_a_bug_and_not_a_database_that_is_away(
+    failing: AsyncClient,
+) -> None:
+    assert (await failing.get("/database/wrong")).status_code == 500
+
+
+@pytest.mark.parametrize("status", [409, 499])
+async def test_any_status_and_detail_become_a_problem(failing: AsyncClient, status: int) -> None:
+    response = await failing.get(f"/detail/{status}")
+
+    assert response.status_code == status
+    assert response.json()["detail"] == '{"code": 1}'
+
+
+async def test_a_refusal_keeps_its_headers(failing: AsyncClient) -> None:
+    response = await failing.get("/plain-with-headers")
+
+    assert response.json()["detail"] == "busy"
+    assert response.headers["retry-after"] == "7"
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_web_site_that_may_ask_may_read_failures(failing: AsyncClient) -> None:
+    response = await failing.get("/bug", headers={"Origin": "https://app.example.com"})
+
+    assert response.status_code == 500
+    assert response.headers["access-control-allow-origin"] == "https://app.example.com"
 
 
 async def test_an_unknown_path_is_a_problem(client: AsyncClient) -> None:

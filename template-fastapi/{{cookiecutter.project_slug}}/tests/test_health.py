@@ -1,7 +1,9 @@
 from fastapi import FastAPI
 from httpx2 import AsyncClient
 from pydantic import SecretStr
+from sqlalchemy import text
 
+from app.db import Session
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import client_of, unreachable
@@ -29,6 +31,22 @@ async def test_a_process_without_its_database_is_live_but_not_ready(settings: Se
     assert live.status_code == 200
     assert ready.status_code == 503
     assert ready.json()["detail"] == "The database does not answer."
+
+
+async def test_a_route_without_its_database_says_so(settings: Settings) -> None:
+    url = SecretStr(unreachable(settings))
+    app = create_app(settings.model_copy(update={"database_url": url}))
+
+    @app.get("/rows")
+    async def rows(session: Session) -> int:
+        return await session.scalar(text("SELECT 1")) or 0
+
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        response = await client.get("/rows")
+
+    # SQLite opens any file, and says later that it is none of its own: a 500.
+    expected = 503 if settings.database.get_backend_name() == "postgresql" else 500
+    assert response.status_code == expected
 
 
 async def test_the_pool_gives_its_connections_back(app: FastAPI, client: AsyncClient) -> None:

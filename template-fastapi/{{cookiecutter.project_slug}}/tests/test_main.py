@@ -2,7 +2,7 @@ import json
 
 import pytest
 import structlog
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from httpx2 import AsyncClient
 from pydantic import SecretStr
 from starlette.types import Message
@@ -100,6 +100,25 @@ async def test_production_logs_json_with_the_request_id(
     line = next(line for line in lines if line["event"] == "request")
     assert line["request_id"] == "abc"
     assert (line["method"], line["path"], line["status"]) == ("GET", "/health/live", 200)
+
+
+async def test_the_log_of_a_bug_tells_where_it_is_and_no_variables(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = create_app(settings.model_copy(update={"environment": "production"}))
+
+    @app.get("/bug")
+    async def bug(request: Request) -> None:
+        token = request.headers["authorization"]
+        raise ValueError(len(token))
+
+    async with client_of(app) as client:
+        await client.get("/bug", headers={"Authorization": "Bearer my-token"})
+    logs.configure(settings)
+
+    logged = capsys.readouterr().out
+    assert "test_main.py" in logged
+    assert "my-token" not in logged
 
 
 def test_secrets_do_not_show_when_settings_are_printed(settings: Settings) -> None:

@@ -17,6 +17,12 @@ def test_production_names_everything_it_lacks_at_once() -> None:
         assert name in sentence
 
 
+def test_production_refuses_a_short_secret() -> None:
+    complete = {"database_url": "sqlite:////srv/app.db", "allowed_hosts": ["api.example.com"]}
+
+    assert "32 characters" in refusal(**complete, secret_key="x" * 31)
+
+
 def test_production_starts_with_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APP_SECRET_KEY", "x" * 32)
     monkeypatch.setenv("APP_DATABASE_URL", "postgresql://user:secret@db/app")

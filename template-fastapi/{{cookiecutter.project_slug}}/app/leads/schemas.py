@@ -1,5 +1,5 @@
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, EmailStr, Field, StringConstraints
@@ -34,10 +34,16 @@ class LeadCreate(BaseModel):
     notes: Notes | None = None
 
 
+def without_defaults(schema: dict[str, Any]) -> None:
+    """For the OpenAPI schema of changes: a client must not send what nobody changed."""
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
 class LeadUpdate(BaseModel):
     """Fields that are left out stay as they are; null empties those that may be empty."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=without_defaults)
 
     name: Name = Field(default="", validate_default=False)
     email: EmailStr | None = None
@@ -75,7 +81,8 @@ class LeadQuery(BaseModel):
     source: Source | None = None
     email: Annotated[str, text(320)] | None = None
     q: Annotated[str, text(200)] | None = Field(
-        default=None, description="Searched in name, e-mail and company, in any case"
+        default=None,
+        description="Searched in name, e-mail and company; small and capital letters are the same",
     )
     sort: Sort = "-created_at"
     cursor: Annotated[str, text(1000)] | None = None

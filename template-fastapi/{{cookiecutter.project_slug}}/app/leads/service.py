@@ -21,9 +21,9 @@ async def create_lead(session: AsyncSession, *, values: LeadCreate) -> Row[Any]:
     return (await session.execute(INSERT, values.model_dump())).one()
 
 
-async def get_lead(session: AsyncSession, *, lead_id: UUID) -> Lead:
-    """Raises NotFoundError."""
-    lead = await session.get(Lead, lead_id)
+async def get_lead(session: AsyncSession, *, lead_id: UUID, lock: bool = False) -> Lead:
+    """With `lock`, nobody else changes or deletes it before our commit. Raises NotFoundError."""
+    lead = await session.get(Lead, lead_id, with_for_update=lock)
     if lead is None:
         raise NotFoundError("There is no lead with this id.")
     return lead
@@ -55,7 +55,7 @@ async def list_leads(
 
 async def update_lead(session: AsyncSession, *, lead_id: UUID, changes: LeadUpdate) -> Lead:
     """Raises NotFoundError."""
-    lead = await get_lead(session, lead_id=lead_id)
+    lead = await get_lead(session, lead_id=lead_id, lock=True)
     for name, value in changes.model_dump(exclude_unset=True).items():
         setattr(lead, name, value)
     await session.flush()
@@ -64,4 +64,4 @@ async def update_lead(session: AsyncSession, *, lead_id: UUID, changes: LeadUpda
 
 async def delete_lead(session: AsyncSession, *, lead_id: UUID) -> None:
     """Raises NotFoundError."""
-    await session.delete(await get_lead(session, lead_id=lead_id))
+    await session.delete(await get_lead(session, lead_id=lead_id, lock=True))

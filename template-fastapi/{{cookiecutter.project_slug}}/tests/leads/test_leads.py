@@ -1,13 +1,17 @@
+import asyncio
+import json
+from base64 import urlsafe_b64encode
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from fastapi import FastAPI
 from httpx2 import AsyncClient
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.leads.models import Lead, LeadStatus
-from app.pagination import Cursor
+from tests.conftest import client_of
 
 ANN = {"name": "Ann Lee", "email": "ann@example.com", "company": "Acme", "source": "web"}
 
@@ -54,6 +58,25 @@ async def test_a_change_touches_only_what_it_names(client: AsyncClient) -> None:
         "updated_at": changed.json()["updated_at"],
     }
     assert changed.json()["updated_at"] > lead["updated_at"]
+
+
+async def test_the_schema_of_a_change_has_no_defaults(client: AsyncClient) -> None:
+    schemas = (await client.get("/openapi.json")).json()["components"]["schemas"]
+
+    assert all("default" not in field for field in schemas["LeadUpdate"]["properties"].values())
+
+
+async def test_changing_and_deleting_at_the_same_moment_never_fails(app: FastAPI) -> None:
+    async with client_of(app) as committing:
+        for _ in range(5):
+            lead = await create(committing)
+            path = f"/leads/{lead['id']}"
+            answers = await asyncio.gather(
+                *(committing.patch(path, json={"name": "x"}) for _ in range(4)),
+                *(committing.delete(path) for _ in range(2)),
+            )
+            assert {answer.status_code for answer in answers} <= {200, 204, 404}
+            assert [answer.status_code for answer in answers].count(204) == 1
 
 
 async def test_a_deleted_lead_is_gone(client: AsyncClient) -> None:
@@ -170,9 +193,19 @@ async def test_a_bad_query_is_refused(client: AsyncClient, query: dict[str, str]
     assert (await client.get("/leads", params=query)).status_code == 422
 
 
-async def test_a_forged_cursor_is_refused(client: AsyncClient) -> None:
-    cursor = Cursor(sort="created_at", value="yesterday", id=uuid4()).encode()
-    response = await client.get("/leads", params={"sort": "created_at", "cursor": cursor})
+@pytest.mark.parametrize(
+    ("sort", "value"),
+    [
+        ("created_at", "yesterday"),
+        ("created_at", "0001-01-01T00:00:00+23:00"),
+        ("created_at", "9999-12-31T23:59:59-23:00"),
+        ("name", "nul \x00"),
+    ],
+)
+async def test_a_forged_cursor_is_refused(client: AsyncClient, sort: str, value: str) -> None:
+    forged = json.dumps({"sort": sort, "value": value, "id": str(uuid4())})
+    cursor = urlsafe_b64encode(forged.encode()).decode()
+    response = await client.get("/leads", params={"sort": sort, "cursor": cursor})
 
     assert response.status_code == 422
     assert "not one of ours" in response.json()["detail"]
