@@ -127,14 +127,22 @@ def one_line(error: BaseException) -> str:
 
 
 class Database:
-    """The connection pool and the two ways to use it; lives from start-up to shutdown."""
+    """The connections and the two ways to use them; lives from start-up to shutdown."""
 
     def __init__(self, settings: Settings) -> None:
         self.engine = create_engine(settings)
+        self.reading = self.engine
+        if settings.database.get_backend_name() == "sqlite":
+            # Writers that wait for each other must not keep readers from a connection.
+            self.reading = create_engine(settings)
         self.transactions = async_sessionmaker(self.engine, expire_on_commit=False)
         self.readers = async_sessionmaker(
-            self.engine.execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False
+            self.reading.execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False
         )
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+        await self.reading.dispose()
 
 
 async def get_session(request: Request) -> AsyncIterator[AsyncSession]:

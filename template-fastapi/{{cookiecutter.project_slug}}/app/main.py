@@ -25,7 +25,7 @@ def operation_id(route: APIRoute) -> str:
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.database = Database(app.state.settings)
     yield
-    await app.state.database.engine.dispose()
+    await app.state.database.close()
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

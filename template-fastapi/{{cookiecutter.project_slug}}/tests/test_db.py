@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -48,6 +49,27 @@ async def test_a_refused_request_leaves_nothing_behind(committing: AsyncClient) 
     assert (await committing.post("/rows/13")).status_code == 404
 
     assert (await committing.get("/rows")).json() == 0
+
+
+async def test_reading_waits_for_no_writer(settings: Settings) -> None:
+    app = create_app(settings)
+    entered, leave = asyncio.Semaphore(0), asyncio.Event()
+
+    @app.post("/slow")
+    async def slow(session: Session) -> None:
+        entered.release()
+        await session.connection()
+        await leave.wait()
+
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        writers = [asyncio.create_task(client.post("/slow")) for _ in range(15)]
+        for _ in writers:
+            await entered.acquire()
+        ready = (await client.get("/health/ready")).status_code
+        leave.set()
+        await asyncio.gather(*writers)
+
+    assert ready == 200
 
 
 async def test_a_request_that_fails_leaves_the_connection_usable(committing: AsyncClient) -> None:
