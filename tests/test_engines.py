@@ -51,7 +51,7 @@ def test_yes_and_no_on_the_command_line_are_booleans(template: Path, tmp_path: P
 def test_both_engines_end_with_the_same_next_steps(template: Path, tmp_path: Path) -> None:
     (tmp_path / "copier").mkdir()
     said = cookiecutter(template, cwd=tmp_path).stderr.strip()
-    assert said.startswith("My Service is ready in my-service. Next:\n  cd my-service\n  git init")
+    assert said.startswith("My Service is ready in my-service. Next:\n  cd my-service\n  uv run just dev")
     assert len(said.splitlines()) <= 8
     assert copier("copy", "--defaults", template, "my-service", cwd=tmp_path / "copier").stderr.strip().endswith(said)
 

