@@ -22,7 +22,7 @@ lint:  ## ruff and mypy on this repository
 
 sync:  ## make what is made from questions/ and hooks/ (cookiecutter.json, the templates' hooks, README's table)
 	$(RUN) python scripts/sync.py
-	$(RUN) python scripts/options_table.py
+	$(RUN) python -m scripts.options_table
 
 .PHONY: help demo test prove bench lint sync
 .DEFAULT_GOAL := help

@@ -12,9 +12,14 @@ from uuid import UUID, uuid4
 import asyncpg
 import orjson
 
-COLUMNS = "id, name, email, phone, company, source, status, notes, created_at, updated_at"
-LIST = f"SELECT {COLUMNS} FROM leads ORDER BY created_at DESC, id DESC LIMIT 101"  # noqa: S608
-CREATE = f"INSERT INTO leads ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"  # noqa: S608
+LIST = """
+    SELECT id, name, email, phone, company, source, status, notes, created_at, updated_at
+    FROM leads ORDER BY created_at DESC, id DESC LIMIT 101
+"""
+CREATE = """
+    INSERT INTO leads (id, name, email, phone, company, source, status, notes, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+"""
 
 pool: asyncpg.Pool
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations, product
 from typing import Any
 
-import covertable  # type: ignore[import-untyped]
+import covertable  # type: ignore[import-untyped]  # it ships no types
 
 Row = dict[str, Any]
 Factors = Mapping[str, Sequence[Any]]

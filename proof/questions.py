@@ -82,7 +82,7 @@ class Questionnaire:
         envops = dict(settings["_envops"])
         undefined = {"jinja2.StrictUndefined": jinja2.StrictUndefined}[envops.pop("undefined")]
         # No extension and no filter of either engine: what renders here renders in both.
-        self.environment = jinja2.Environment(undefined=undefined, **envops)  # noqa: S701
+        self.environment = jinja2.Environment(undefined=undefined, **envops)
         # Questions may include what lies beside them; the files of a template may not.
         self._of_questions = self.environment.overlay(loader=jinja2.FileSystemLoader(root))
         self.questions = {

@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LINT = {
     "what is made from questions/ and hooks/ is up to date": [sys.executable, "scripts/sync.py", "--check"],
-    "the options table in README.md is up to date": [sys.executable, "scripts/options_table.py", "--check"],
+    "the options table in README.md is up to date": [sys.executable, "-m", "scripts.options_table", "--check"],
     "ruff check": ["ruff", "check"],
     "ruff format": ["ruff", "format", "--check"],
     "mypy": ["mypy", "."],

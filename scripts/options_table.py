@@ -1,16 +1,13 @@
 """Make the options table in README.md from questions/.
 
-python scripts/options_table.py            writes it between the two marker lines
-python scripts/options_table.py --check    fails when it is out of date
+python -m scripts.options_table            writes it between the two marker lines
+python -m scripts.options_table --check    fails when it is out of date
 """
 
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from proof.questions import Question, Questionnaire  # noqa: E402
+from proof.generate import ROOT
+from proof.questions import Question, Questionnaire
 
 BEGIN = "<!-- options: made from questions/ by scripts/options_table.py -->"
 END = "<!-- end of options -->"

@@ -1,6 +1,7 @@
 """The hooks' parts, each alone."""
 
 import json
+import runpy
 import shutil
 import time
 from pathlib import Path
@@ -177,9 +178,7 @@ def test_the_hook_of_a_template_runs_under_cruft(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """cruft renders with cookiecutter but hands over neither `_repo_dir` nor `_output_dir`."""
-    made: dict[str, Any] = {}
-    source = (template / "template-fastapi" / "hooks" / "pre_gen_project.py").read_text("utf-8")
-    exec(source.replace("# {% raw %}", ""), made)  # noqa: S102
+    made = runpy.run_path(str(template / "template-fastapi" / "hooks" / "pre_gen_project.py"))
     answers = {question["name"]: "x" for question in json.loads(made["QUESTIONS"])["questions"]}
     answers |= {"project_slug": "crm", "author_email": "me@example.com", "license": "MIT", "python_version": "3.13"}
     answers |= {"database": "sqlite", "ci": "none"}

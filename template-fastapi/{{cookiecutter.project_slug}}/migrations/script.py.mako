@@ -1,5 +1,6 @@
 """${message}"""
 
+## noqa: an empty migration uses neither, until the first line is written into it.
 import sqlalchemy as sa  # noqa: F401
 from alembic import op  # noqa: F401
 ${imports if imports else ""}
