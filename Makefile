@@ -4,8 +4,8 @@ RUN := @sh scripts/with-uv.sh uv run --quiet
 help:  ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
-demo:  ## start the default project in a temporary folder; Ctrl-C removes it (CHECK=1: ask every URL, then stop)
-	$(RUN) python -m scripts.demo $(if $(CHECK),--check)
+demo:  ## start a default project in a temporary folder; Ctrl-C removes it (STACK=django; CHECK=1: ask every URL, then stop)
+	$(RUN) python -m scripts.demo $(STACK) $(if $(CHECK),--check)
 
 test:  ## everything that CI runs, the pairwise proof included
 	$(RUN) python -m scripts.checks

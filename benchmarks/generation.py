@@ -10,11 +10,11 @@ RUNS = 7
 TOOLS = Path(sys.executable).parent
 
 
-def with_cookiecutter(template: Path, into: Path) -> list[str]:
+def with_cookiecutter(template: Path, into: Path, stack: str = "fastapi") -> list[str]:
     config = into.parent / "cookiecutter.yml"
     config.write_text(f"cookiecutters_dir: {into.parent}/cookiecutters\nreplay_dir: {into.parent}/replay\n")
     where = ["--output-dir", str(into), "--config-file", str(config)]
-    return [str(TOOLS / "cookiecutter"), str(template), "--directory", "template-fastapi", "--no-input", *where]
+    return [str(TOOLS / "cookiecutter"), str(template), "--directory", f"template-{stack}", "--no-input", *where]
 
 
 def with_copier(template: Path, into: Path) -> list[str]:

@@ -1,6 +1,6 @@
 """Covering arrays: few rows in which every pair (or triple) of values meets, and a check that none is missing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations, product
 from typing import Any
 
@@ -8,40 +8,76 @@ import covertable  # type: ignore[import-untyped]  # it ships no types
 
 Row = dict[str, Any]
 Factors = Mapping[str, Sequence[Any]]
+# Whether values may stand together; it is asked of parts of a row, too.
+Accepts = Callable[[Row], bool]
 
 
-def cover(factors: Factors, strength: int) -> list[Row]:
-    """Rows in which every combination of `strength` values occurs. The same factors always give the same rows."""
+def anything(_: Row) -> bool:
+    return True
+
+
+def cover(factors: Factors, strength: int, accepts: Accepts = anything) -> list[Row]:
+    """Rows that are accepted, in which every combination of `strength` values occurs that can. The same factors always
+    give the same rows.
+    """
     strength = min(strength, len(factors))
     if strength == 0:
         return [{}]
-    rows = covertable.make({name: list(range(len(values))) for name, values in factors.items()}, strength=strength)
+    numbers = {name: list(range(len(values))) for name, values in factors.items()}
+    refused = [dict(pair) for pair in tuples(factors, 2) if not accepts(dict(pair))]
+    constraints = [
+        {
+            "operator": "not",
+            "condition": {
+                "operator": "and",
+                "conditions": [
+                    {"operator": "eq", "left": name, "value": list(factors[name]).index(value)}
+                    for name, value in pair.items()
+                ],
+            },
+        }
+        for pair in sorted(refused, key=str)
+    ]
+    rows = covertable.make(numbers, strength=strength, constraints=constraints)
     return [{name: factors[name][row[name]] for name in factors} for row in rows]
 
 
-def tuples(factors: Factors, strength: int) -> set[tuple[tuple[str, Any], ...]]:
+def tuples(factors: Factors, strength: int, accepts: Accepts = anything) -> set[tuple[tuple[str, Any], ...]]:
     """Every combination of `strength` values that rows have to contain."""
-    return {
+    combined = (
         tuple(zip(names, values, strict=True))
         for names in combinations(factors, min(strength, len(factors)))
         for values in product(*(factors[name] for name in names))
-    }
+    )
+    return {some for some in combined if accepts(dict(some))}
 
 
-def missing(factors: Factors, rows: Sequence[Row], strength: int) -> set[tuple[tuple[str, Any], ...]]:
+def missing(
+    factors: Factors, rows: Sequence[Row], strength: int, accepts: Accepts = anything
+) -> set[tuple[tuple[str, Any], ...]]:
     """What the rows leave out: counted anew, without the library that made them."""
     seen = {
         tuple((name, row[name]) for name in names)
         for row in rows
         for names in combinations(factors, min(strength, len(factors)))
     }
-    return tuples(factors, strength) - seen
+    return tuples(factors, strength, accepts) - seen
 
 
-def rotate(rows: Sequence[Row], others: Factors) -> list[Row]:
-    """Give the rows the values of other factors in turn, with more rows if a factor has more values than there are."""
+def rotate(rows: Sequence[Row], others: Factors, accepts: Accepts = anything) -> list[Row]:
+    """Give the rows the values of other factors in turn, with more rows if a factor has more values than there are.
+
+    A value that a row does not accept waits for the next row that does.
+    """
     count = max([len(rows), *(len(values) for values in others.values())])
-    return [
-        rows[index % len(rows)] | {name: values[index % len(values)] for name, values in others.items()}
-        for index in range(count)
-    ]
+    waiting = {name: list(values) for name, values in others.items()}
+    rotated = []
+    for index in range(count):
+        row = dict(rows[index % len(rows)])
+        for name, values in waiting.items():
+            value = next(value for value in values if accepts(row | {name: value}))
+            values.remove(value)
+            values.append(value)
+            row[name] = value
+        rotated.append(row)
+    return rotated

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from proof.arrays import cover, missing
+from proof.arrays import Row, cover, missing
 from proof.generate import with_cookiecutter, with_copier
 from proof.questions import NASTY_TEXT, Questionnaire
 
@@ -33,12 +33,16 @@ def comparisons(questionnaire: Questionnaire, strength: int = 3) -> list[Compari
     for stack in questionnaire.stacks:
         factors: dict[str, list[Any]] = {
             name: question.values
-            for name, question in questionnaire.questions.items()
-            if name == "project_slug" or not (question.free_text or name == "stack")
+            for name, question in questionnaire.asked(stack).items()
+            if name == "project_slug" or not question.free_text
         }
         factors["text"] = ["plain", "nasty"]
-        array = cover(factors, strength)
-        left_out = missing(factors, array, strength)
+
+        def accepts(row: Row, stack: str = stack) -> bool:
+            return questionnaire.accepts({"stack": stack} | row)
+
+        array = cover(factors, strength, accepts)
+        left_out = missing(factors, array, strength, accepts)
         assert not left_out, f"the covering array leaves out {left_out}"
         for row in array:
             nasty = row.pop("text") == "nasty"

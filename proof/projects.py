@@ -14,12 +14,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from proof.arrays import Factors, cover, missing, rotate
+from proof.arrays import Factors, Row, cover, missing, rotate
 from proof.files import template_files
 from proof.generate import with_cookiecutter, with_copier
 from proof.postgres import Server
 from proof.processes import CommandFailed, ask, clean_environment, free_port, run, server
 from proof.questions import NASTY_TEXT, Questionnaire
+from proof.stacks import STACKS, Stack, on_django
 
 LEAST_COVERAGE = 90  # per cent of lines and branches, and of branches alone
 COVERAGE_TOOLS = ("coverage>=7.10", "pytest-cov>=7")
@@ -49,11 +50,10 @@ class Variant:
 
     def answers(self, questionnaire: Questionnaire) -> dict[str, Any]:
         """The answers to hand to an engine; what is not in it is left to the questionnaire."""
-        answers: dict[str, Any] = {}
-        for name, question in questionnaire.questions.items():
+        answers: dict[str, Any] = {"stack": self.words["stack"]}
+        for name, question in questionnaire.asked(self.words["stack"]).items():
             if name in self.words:
-                word = self.words[name]
-                answers[name] = {"true": True, "false": False}[word] if question.kind == "bool" else word
+                answers[name] = next(value for value in question.values if as_word(value) == self.words[name])
             elif question.free_text and name != "project_slug" and self.words.get("text") == "nasty":
                 answers[name] = NASTY_TEXT[name]
         return answers
@@ -115,13 +115,24 @@ def factors_of_running_code(questionnaire: Questionnaire, stack: str) -> dict[st
         for name in file.answers
         if not questionnaire.questions[name].free_text
     }
-    return {
-        name: _words(question.values) for name, question in questionnaire.questions.items() if name in names - {"stack"}
-    }
+    return {name: _words(question.values) for name, question in questionnaire.asked(stack).items() if name in names}
+
+
+def as_word(value: object) -> str:
+    """A value as `ONLY=` writes it: yes and no as true and false, several choices with a plus between them."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value).replace(",", "+") or "none"
 
 
 def _words(values: Iterable[Any]) -> list[str]:
-    return [str(value).lower() if isinstance(value, bool) else str(value) for value in values]
+    return [as_word(value) for value in values]
+
+
+def _rotating(stack: str) -> dict[str, list[str]]:
+    """What takes turns beside the answers: each of its values is built at least once."""
+    of_stack = {name: list(values) for name, values in STACKS[stack].rotating.items()}
+    return {"text": ["plain", "plain", "nasty", "nasty"], "engine": list(ENGINES)} | of_stack
 
 
 def variants(questionnaire: Questionnaire, strength: int) -> tuple[list[Variant], dict[str, Factors]]:
@@ -135,15 +146,19 @@ def variants(questionnaire: Questionnaire, strength: int) -> tuple[list[Variant]
         factors[stack] = running
         others: dict[str, list[str]] = {
             name: _words(question.values)
-            for name, question in questionnaire.questions.items()
-            if not question.free_text and name not in running and name != "stack"
+            for name, question in questionnaire.asked(stack).items()
+            if not question.free_text and name not in running
         }
-        others |= {"text": ["plain", "plain", "nasty", "nasty"], "engine": list(ENGINES)}
-        array = cover(running, strength)
-        left_out = missing(running, array, strength)
+        others |= _rotating(stack)
+
+        def accepts(row: Row, stack: str = stack) -> bool:
+            return possible(questionnaire, {"stack": stack} | row)
+
+        array = cover(running, strength, accepts)
+        left_out = missing(running, array, strength, accepts)
         assert not left_out, f"the covering array leaves out {left_out}"
         given = True
-        for row in rotate(array, others):
+        for row in rotate(array, others, accepts):
             words = {"stack": stack} | row
             if row.get("database") == "postgresql":
                 words["server"] = "given" if given else "own"
@@ -152,20 +167,35 @@ def variants(questionnaire: Questionnaire, strength: int) -> tuple[list[Variant]
     return rows, factors
 
 
+def possible(questionnaire: Questionnaire, row: Mapping[str, str]) -> bool:
+    """Whether these words, which may be a part of a row, can stand together."""
+    if row.get("django") == "6.0" and row.get("python_version") == "3.11":
+        return False
+    return questionnaire.accepts(Variant(row).answers(questionnaire))
+
+
 def named(questionnaire: Questionnaire, text: str) -> Variant:
     """The variant that `ONLY=` names; what it leaves out is the default."""
     given = dict(part.split("=", 1) for part in text.split(",") if part)
-    known = {"text": ["plain", "nasty"], "engine": list(ENGINES), "server": ["given", "own"]} | {
-        name: _words(question.values) for name, question in questionnaire.questions.items() if not question.free_text
-    }
+    stack = given.get("stack", questionnaire.stacks[0])
+    if stack not in questionnaire.stacks:
+        raise SystemExit(f"ONLY: stack={stack} is not one of {questionnaire.stacks}")
+    known: dict[str, list[str]] = {"stack": [stack], "server": ["given", "own"]}
+    known |= _rotating(stack)
+    for name, question in questionnaire.asked(stack).items():
+        if not question.free_text:
+            known[name] = _words(question.values)
     for name, value in given.items():
         if value not in known.get(name, []):
-            raise SystemExit(f"ONLY: {name}={value} is not one of {known.get(name, list(known))}")
+            raise SystemExit(f"ONLY: {name}={value} is not one of {list(dict.fromkeys(known.get(name, known)))}")
     words = {name: given.get(name, values[0]) for name, values in known.items()}
-    if words.get("database") != "postgresql":
+    if words["database"] != "postgresql":
         del words["server"]
     order = list(given) + [name for name in words if name not in given]
-    return Variant({name: words[name] for name in order if name in words})
+    variant = Variant({name: words[name] for name in order if name in words})
+    if sentences := questionnaire.refusals(questionnaire.complete(variant.answers(questionnaire))):
+        raise SystemExit(f"ONLY: {' '.join(sentences.values())}")
+    return variant
 
 
 @functools.cache
@@ -213,6 +243,10 @@ class _Work:
     outcome: Outcome
     project: Path = Path()
 
+    @property
+    def stack(self) -> Stack:
+        return STACKS[self.variant.words["stack"]]
+
     def environment(self, **more: str) -> dict[str, str]:
         return clean_environment(UV_PYTHON=self.python, **more)
 
@@ -238,6 +272,8 @@ def _generate(work: _Work) -> None:
     answers = work.variant.answers(Questionnaire(work.template))
     with _one_at_a_time:
         work.project = ENGINES[work.variant.words["engine"]](work.template, answers, work.folder)
+    if work.variant.words.get("django") == "6.0":
+        on_django("6.0", work.project)
 
 
 def _install(work: _Work) -> None:
@@ -247,9 +283,11 @@ def _install(work: _Work) -> None:
 def _check(work: _Work) -> None:
     """`just check` as it stands, once: through two variables its one run of the tests is also measured."""
     measured = work.folder / "coverage.json"
+    measure = [f"--cov={package}" for package in work.stack.packages]
+    measure += ["--cov-branch", f"--cov-report=json:{measured}", "--cov-report=term-missing:skip-covered"]
     environment = {
         "PYTHONPATH": str(_coverage_for(work.python, work.folder.parent)),
-        "PYTEST_ADDOPTS": f"--cov=app --cov-branch --cov-report=json:{measured} --cov-report=term-missing:skip-covered",
+        "PYTEST_ADDOPTS": " ".join(measure),
         "COVERAGE_FILE": str(work.folder / ".coverage"),
     }
     if work.mypy_cache is not None:
@@ -271,9 +309,7 @@ def _check(work: _Work) -> None:
 def _migrate(work: _Work) -> None:
     settings = work.production()
     work.run("uv", "run", "just", "migrate", **settings)
-    work.run("uv", "run", "alembic", "downgrade", "base", **settings)
-    work.run("uv", "run", "alembic", "upgrade", "head", **settings)
-    work.run("uv", "run", "alembic", "check", **settings)
+    work.stack.migrate_back_and_forth(work.project, lambda *command: work.run("uv", "run", *command, **settings))
 
 
 def _serve(work: _Work) -> None:

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Question:
     default: Any
     choices: Mapping[str, Any]
     multiple: bool
+    when: str
     validator: str
 
     @property
@@ -48,7 +49,8 @@ class Question:
             return [self.default, not self.default]
         if self.multiple:
             members = list(self.choices.values())
-            return [",".join(some) for size in range(len(members) + 1) for some in combinations(members, size)]
+            sets = [",".join(some) for size in range(len(members) + 1) for some in combinations(members, size)]
+            return sorted(sets, key=lambda some: some != ",".join(self.default))
         if self.choices:
             return sorted(self.choices.values(), key=lambda value: bool(value != self.default))
         return [None, NASTY_TEXT[self.name]]
@@ -93,6 +95,7 @@ class Questionnaire:
                 default=question.get("default"),
                 choices=_choices(question.get("choices", {})),
                 multiple=bool(question.get("multiselect")),
+                when=str(question.get("when", True)),
                 validator=question.get("validator", ""),
             )
             for name, question in raw.items()
@@ -119,6 +122,15 @@ class Questionnaire:
     def stacks(self) -> list[str]:
         return [str(stack) for stack in self.questions["stack"].values]
 
+    def asked(self, stack: str) -> dict[str, Question]:
+        """The questions that a stack asks, `stack` itself aside."""
+        answers = self.complete({"stack": stack})
+        return {
+            name: question
+            for name, question in self.questions.items()
+            if name != "stack" and self.environment.from_string(question.when).render(**answers) == "True"
+        }
+
     def tree(self, stack: str) -> Path:
         return self.root / f"template-{stack}" / "{{cookiecutter.project_slug}}"
 
@@ -136,7 +148,8 @@ class Questionnaire:
         answers: dict[str, Any] = {}
         for name, question in self.questions.items():
             if given.get(name) is not None:
-                answers[name] = given[name]
+                several = question.multiple and isinstance(given[name], str)
+                answers[name] = [one for one in given[name].split(",") if one] if several else given[name]
             elif isinstance(question.default, str):
                 answers[name] = self._compiled[question.default].render(**answers)
             else:
@@ -151,6 +164,20 @@ class Questionnaire:
             if question.validator
         }
         return {name: sentence for name, sentence in said.items() if sentence}
+
+    def accepts(self, given: Answers) -> bool:
+        """Whether choices can stand together: no validator refuses them beside the defaults, which refuse nothing."""
+        return self._accepts(tuple((name, given[name]) for name in self._in_validators_of_choices if name in given))
+
+    @cached_property
+    def _in_validators_of_choices(self) -> list[str]:
+        sources = [question.validator for question in self.questions.values() if not question.free_text]
+        named = {name for source in sources for name in meta.find_undeclared_variables(self.environment.parse(source))}
+        return sorted(named & set(self.questions))
+
+    @cache  # noqa: B019 (a questionnaire lives as long as the program)
+    def _accepts(self, given: tuple[tuple[str, Any], ...]) -> bool:
+        return not self.refusals(self.complete(dict(given)))
 
     def for_templates(self, answers: Answers) -> dict[str, Any]:
         """The `cookiecutter` namespace that a template sees, from the same line that copier computes it with."""

@@ -1,4 +1,4 @@
-"""`make demo`: the default project, generated into a temporary folder and running, until Ctrl-C."""
+"""`make demo`: the default project of a stack, generated into a temporary folder and running, until Ctrl-C."""
 
 import argparse
 import contextlib
@@ -15,6 +15,7 @@ from types import FrameType
 
 from proof.generate import ROOT, with_cookiecutter
 from proof.processes import ask, clean_environment, free_port, group_lives
+from proof.questions import Questionnaire
 
 PATIENCE = 120  # seconds until every URL answers; the first start fetches the project's dependencies
 URL = re.compile(r"https?://[^\s\"'<>]+")
@@ -22,8 +23,10 @@ URL = re.compile(r"https?://[^\s\"'<>]+")
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo")
+    parser.add_argument("stack", nargs="?", choices=Questionnaire(ROOT).stacks, help="default: the first one")
     parser.add_argument("--check", action="store_true", help="ask every printed URL, then stop")
-    check = parser.parse_args().check
+    options = parser.parse_args()
+    check, stack = options.check, options.stack or Questionnaire(ROOT).stacks[0]
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     folder = Path(tempfile.mkdtemp(prefix="twostacks-demo-"))
@@ -31,8 +34,8 @@ def main() -> int:
     os.environ["TMPDIR"] = str(folder)
     server: subprocess.Popen[str] | None = None
     try:
-        project = with_cookiecutter(ROOT, {}, folder)
-        print(f"The default project, in {project}. Ctrl-C stops it and removes it.", flush=True)
+        project = with_cookiecutter(ROOT, {"stack": stack}, folder)
+        print(f"The default {stack} project, in {project}. Ctrl-C stops it and removes it.", flush=True)
         # The project's Python is the one that runs this: it surely works.
         environment = clean_environment(APP_PORT=str(free_port()), UV_PYTHON=str(Path(sys.executable).resolve()))
         log = folder / "log"

@@ -34,12 +34,14 @@ def main(arguments: list[str]) -> int:
 
 def table(questionnaire: Questionnaire) -> str:
     plain = questionnaire.complete({})
-    rows = [
-        f"| `{question.name}` | {cell(question.help)} | {values(question, plain[question.name])} |"
-        for question in questionnaire.questions.values()
-        if len(question.values) > 1
-    ]
-    return "\n".join(["| answer | what it asks | values, the default first |", "|---|---|---|", *rows, ""])
+    asked = {stack: questionnaire.asked(stack) for stack in questionnaire.stacks}
+    rows = []
+    for name, question in questionnaire.questions.items():
+        stacks = [stack for stack in asked if name == "stack" or name in asked[stack]]
+        of = "both" if len(stacks) == len(asked) else ", ".join(stacks)
+        rows.append(f"| `{name}` | {of} | {cell(question.help)} | {values(question, plain[name])} |")
+    head = ["| answer | stack | what it asks | values, the default first |", "|---|---|---|---|"]
+    return "\n".join([*head, *rows, ""])
 
 
 def values(question: Question, default: object) -> str:
@@ -47,7 +49,8 @@ def values(question: Question, default: object) -> str:
         return f"text, such as `{default}`"
     words = [str(value).lower() if isinstance(value, bool) else str(value) for value in question.values]
     if question.multiple:
-        return f"any of {', '.join(f'`{value}`' for value in question.choices.values())}"
+        default = f" (default: {' and '.join(question.default)})" if question.default else ""
+        return f"any of {', '.join(f'`{value}`' for value in question.choices.values())}{default}"
     return ", ".join(f"`{word}`" for word in words)
 
 

@@ -1,4 +1,4 @@
-"""Make each template's cookiecutter.json and hooks from questions/, hooks/ and copier.yml.
+"""Make each template's cookiecutter.json and hooks from questions/, hooks/ and copier.yml; copy shared/ into its tree.
 
 python scripts/sync.py            writes them
 python scripts/sync.py --check    says which are out of date, and fails if any is
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
         if "--check" in arguments:
             print(f"{path.relative_to(ROOT)} is out of date: run python scripts/sync.py", file=sys.stderr)
         else:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(made_files(ROOT)[path], encoding="utf-8", newline="\n")
             print(f"{path.relative_to(ROOT)} written")
     return 1 if stale and "--check" in arguments else 0
@@ -46,7 +46,15 @@ def made_files(root: Path) -> dict[Path, str]:
         made[folder / "cookiecutter.json"] = cookiecutter_json(root, settings, questions)
         made[folder / "hooks" / "pre_gen_project.py"] = before_hook(root, questionnaire)
         made[folder / "hooks" / "post_gen_project.py"] = after_hook(root)
+        tree = folder / "{{cookiecutter.project_slug}}"
+        for file in shared_files(root):
+            made[tree / file.relative_to(root / "shared")] = file.read_text("utf-8")
     return made
+
+
+def shared_files(root: Path) -> list[Path]:
+    """What both templates have: neither engine can include it from outside of the tree."""
+    return sorted(path for path in (root / "shared").rglob("*") if path.is_file())
 
 
 def read(root: Path, stack: str) -> tuple[Document, Document]:

@@ -3,27 +3,33 @@
 import itertools
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from proof.generate import ROOT, with_cookiecutter
 from proof.processes import clean_environment
-from proof.projects import factors_of_running_code
+from proof.projects import Variant, factors_of_running_code
 from proof.questions import Questionnaire
 
 QUESTIONNAIRE = Questionnaire(ROOT)
-FACTORS = factors_of_running_code(QUESTIONNAIRE, "fastapi")
-# What a project depends on is the sum of what its answers bring: each value once is enough.
-ROWS = list(itertools.zip_longest(*FACTORS.values()))
 
 
-@pytest.mark.parametrize("row", ROWS, ids=map(str, ROWS))
-def test_no_dependency_of_a_project_is_accepted_as_its_name(
-    row: tuple[str | None, ...], template: Path, tmp_path: Path
-) -> None:
-    answers = {name: value for name, value in zip(FACTORS, row, strict=True) if value is not None}
-    project = with_cookiecutter(template, answers, tmp_path)
+def each_value_once(stack: str) -> Iterator[Variant]:
+    """What a project depends on is the sum of what its answers bring, so no pairs are needed."""
+    factors = factors_of_running_code(QUESTIONNAIRE, stack)
+    for row in itertools.zip_longest(*factors.values()):
+        words = {name: word for name, word in zip(factors, row, strict=True) if word is not None}
+        yield Variant({"stack": stack} | words)
+
+
+ROWS = [variant for stack in QUESTIONNAIRE.stacks for variant in each_value_once(stack)]
+
+
+@pytest.mark.parametrize("variant", ROWS, ids=[variant.name for variant in ROWS])
+def test_no_dependency_of_a_project_is_accepted_as_its_name(variant: Variant, template: Path, tmp_path: Path) -> None:
+    project = with_cookiecutter(template, variant.answers(QUESTIONNAIRE), tmp_path)
     subprocess.run(["uv", "lock", "--quiet"], cwd=project, env=clean_environment(), check=True)
     locked = tomllib.loads((project / "uv.lock").read_text("utf-8"))["package"]
     names = {package["name"] for package in locked} - {project.name}

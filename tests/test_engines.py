@@ -15,6 +15,9 @@ VARIED: list[dict[str, Any]] = [
     {"database": "postgresql", "example": False, "ci": "gitlab", "python_version": "3.11", "license": "Apache-2.0"},
     {"database": "postgresql", "project_slug": "crm", "license": "GPL-3.0-or-later"},
     {"example": False, "license": "BSD-3-Clause"},
+    {"stack": "django"},
+    {"stack": "django", "project_name": NASTY, "admin_theme": "unfold", "admin_extras": "history", "accounts": True},
+    {"stack": "django", "example": False, "admin_extras": "", "login": "username", "broker": "redis", "media": "s3"},
 ]
 
 

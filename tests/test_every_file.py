@@ -2,7 +2,7 @@
 
 import pytest
 
-from proof.arrays import Factors, cover, missing, rotate
+from proof.arrays import Factors, Row, cover, missing, rotate
 from proof.files import MOST_COMBINATIONS, FilesReport, check_every_file, template_files
 from proof.generate import ROOT
 from proof.questions import Questionnaire
@@ -37,10 +37,28 @@ def test_a_covering_array_leaves_no_combination_out() -> None:
         assert not missing(factors, cover(factors, strength), strength)
 
 
+def test_a_covering_array_holds_only_what_is_accepted() -> None:
+    factors: Factors = {"a": [1, 2, 3], "b": [True, False], "c": ["x", "y"], "d": [None, 0]}
+
+    def accepts(row: Row) -> bool:
+        return not (row.get("a") == 1 and row.get("c") == "y")
+
+    for strength in (2, 3):
+        rows = cover(factors, strength, accepts)
+        assert all(accepts(row) for row in rows)
+        assert not missing(factors, rows, strength, accepts)
+        assert missing(factors, rows, strength)
+
+
 def test_the_check_of_an_array_notices_a_missing_combination() -> None:
     factors = {"a": [1, 2], "b": [1, 2], "c": [1, 2]}
     rows = cover(factors, 2)
     assert all(missing(factors, rows[:left_out] + rows[left_out + 1 :], 2) for left_out in range(4))
+
+
+def test_a_rotating_value_waits_for_a_row_that_accepts_it() -> None:
+    rows = rotate([{"a": 1}, {"a": 2}], {"b": ["x", "y"]}, lambda row: row != {"a": 1, "b": "x"})
+    assert rows == [{"a": 1, "b": "y"}, {"a": 2, "b": "x"}]
 
 
 def test_rotating_factors_get_each_of_their_values_built() -> None:

@@ -9,7 +9,7 @@ from proof.generate import ROOT
 from proof.questions import Questionnaire
 
 QUESTIONNAIRE = Questionnaire(ROOT)
-QUESTIONS = [(stack, name) for stack in QUESTIONNAIRE.stacks for name in QUESTIONNAIRE.questions if name != "stack"]
+QUESTIONS = [(stack, name) for stack in QUESTIONNAIRE.stacks for name in QUESTIONNAIRE.asked(stack)]
 
 
 @pytest.mark.parametrize(("stack", "name"), QUESTIONS, ids=[f"{stack}-{name}" for stack, name in QUESTIONS])

@@ -36,20 +36,29 @@ def test_a_project_builds_checks_migrates_and_serves(
 
 
 def test_every_value_of_every_question_is_built_at_least_once() -> None:
-    for name, question in QUESTIONNAIRE.questions.items():
-        if not question.free_text:
-            assert len({row.words[name] for row in ROWS}) == len(question.values), name
-    assert {row.words["text"] for row in ROWS} == {"plain", "nasty"}
+    for stack in QUESTIONNAIRE.stacks:
+        rows = [row.words for row in ROWS if row.words["stack"] == stack]
+        for name, question in QUESTIONNAIRE.asked(stack).items():
+            if not question.free_text:
+                assert len({row[name] for row in rows}) == len(question.values), name
+        assert {row["text"] for row in rows} == {"plain", "nasty"}
+    assert "6.0" in {row.words.get("django") for row in ROWS}
 
 
 def test_answers_that_change_the_running_code_are_found_from_the_code() -> None:
     assert {"database", "example"} <= set(factors_of_running_code(QUESTIONNAIRE, "fastapi"))
     assert "license" not in factors_of_running_code(QUESTIONNAIRE, "fastapi")
+    assert {"database", "example", "admin_extras"} <= set(factors_of_running_code(QUESTIONNAIRE, "django"))
 
 
 def test_a_variant_is_reproduced_by_its_name() -> None:
     for row in ROWS:
         assert named(QUESTIONNAIRE, row.name) == row
+
+
+def test_a_variant_that_the_template_refuses_is_refused() -> None:
+    with pytest.raises(SystemExit, match=r"unfold needs Python 3\.12 or newer"):
+        named(QUESTIONNAIRE, "stack=django,admin_theme=unfold,python_version=3.11")
 
 
 def test_a_variant_with_a_mistyped_answer_is_refused() -> None:

@@ -1,5 +1,6 @@
 """One questionnaire: what is made from it is up to date, and later releases may add to it."""
 
+import json
 import re
 import shutil
 import sys
@@ -35,6 +36,7 @@ retries:
     Retries apply only to Stripe: add stripe to senders, or leave retries at 3.
     {% endif %}
 """
+STACKS = list(json.loads((ROOT / "cookiecutter.json").read_text("utf-8"))["templates"])
 FOR_TEMPLATES = '"ci": ci, "senders": senders | join(","), "retries": retries,'
 
 
@@ -46,7 +48,7 @@ def test_templates_can_read_every_answer() -> None:
     [entry] = [document["cookiecutter"] for _, document in documents(ROOT / "copier.yml") if "cookiecutter" in document]
     dictionary = next(jinja2.Environment().parse(entry["default"]).find_all(nodes.Dict))
     names = {pair.key.as_const() for pair in dictionary.items}
-    assert names == {*read(ROOT, "fastapi")[1], "__answers_file"}
+    assert names == {*(name for stack in STACKS for name in read(ROOT, stack)[1]), "__answers_file"}
 
 
 def test_the_names_of_the_projects_own_dependencies_are_taken() -> None:
@@ -58,10 +60,11 @@ def test_the_names_of_the_projects_own_dependencies_are_taken() -> None:
         assert set(named) <= set(taken)
 
 
-def test_a_piece_names_paths_that_are_there_and_cannot_be_mistaken() -> None:
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_piece_names_paths_that_are_there_and_cannot_be_mistaken(stack: str) -> None:
     """copier takes a path without a slash for a name that may be in any folder."""
-    settings, _ = read(ROOT, "fastapi")
-    tree = ROOT / "template-fastapi" / "{{cookiecutter.project_slug}}"
+    settings, _ = read(ROOT, stack)
+    tree = ROOT / f"template-{stack}" / "{{cookiecutter.project_slug}}"
     for entry in settings["_exclude"]:
         assert re.match(r"{#- \w+: .+ -#}\n", entry)
         for path in re.findall(r"^[^{\n].*$", entry, re.MULTILINE):
@@ -70,10 +73,11 @@ def test_a_piece_names_paths_that_are_there_and_cannot_be_mistaken() -> None:
             assert "/" in path or len(list(tree.rglob(path))) == 1
 
 
-def test_a_piece_is_decided_without_answers_that_an_older_release_did_not_ask_for() -> None:
-    """On update copier reads the new list with the old answers."""
-    jinja = environment(for_hooks(ROOT, "fastapi", *read(ROOT, "fastapi")))  # type: ignore[arg-type]
-    for entry in read(ROOT, "fastapi")[0]["_exclude"]:
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_piece_is_decided_without_answers_that_an_older_release_did_not_ask_for(stack: str) -> None:
+    """On update copier reads the new list with the old answers, and with those of the other stack's."""
+    jinja = environment(for_hooks(ROOT, stack, *read(ROOT, stack)))  # type: ignore[arg-type]
+    for entry in read(ROOT, stack)[0]["_exclude"]:
         assert "{" not in jinja.from_string(entry).render()
 
 
@@ -83,9 +87,9 @@ def copy(template: Path, tmp_path: Path) -> Path:
 
 
 def test_a_name_that_two_files_define_is_noticed(copy: Path) -> None:
-    (copy / "questions" / "django.yml").write_text("database:\n  type: str\n  help: Again\n  default: sqlite\n")
+    (copy / "questions" / "more.yml").write_text("database:\n  type: str\n  help: Again\n  default: sqlite\n")
     entry = copy / "copier.yml"
-    entry.write_text(entry.read_text("utf-8") + "---\n!include questions/django.yml\n", "utf-8")
+    entry.write_text(entry.read_text("utf-8") + "---\n!include questions/more.yml\n", "utf-8")
     with pytest.raises(ValueError, match="database is defined twice"):
         made_files(copy)
 
@@ -116,7 +120,8 @@ def test_a_question_that_cookiecutter_cannot_ask_is_noticed(copy: Path, question
 @pytest.fixture
 def with_senders(copy: Path) -> Path:
     """This template with a question that takes several choices, and one that depends on it."""
-    (copy / "questions" / "fastapi.yml").write_text(SENDERS)
+    questions = copy / "questions" / "fastapi.yml"
+    questions.write_text(SENDERS + questions.read_text("utf-8"), "utf-8")
     entry = copy / "copier.yml"
     entry.write_text(entry.read_text("utf-8").replace('"ci": ci,', FOR_TEMPLATES), "utf-8")
     shown = copy / "template-fastapi" / "{{cookiecutter.project_slug}}" / "senders.txt"

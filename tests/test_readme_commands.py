@@ -26,8 +26,13 @@ def commands(document: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     "answers",
-    [{"database": "sqlite"}, {"database": "postgresql", "example": False}],
-    ids=["sqlite", "postgresql without the example"],
+    [
+        {"database": "sqlite"},
+        {"database": "postgresql", "example": False},
+        {"stack": "django", "database": "sqlite"},
+        {"stack": "django", "database": "postgresql", "example": False, "broker": "redis"},
+    ],
+    ids=["sqlite", "postgresql without the example", "django", "django on postgresql and redis"],
 )
 def test_every_command_in_the_documents_of_a_project_works(
     answers: dict[str, object], template: Path, tmp_path: Path

@@ -1,6 +1,7 @@
 """What cannot become a good project is refused: with the same sentence by both engines, leaving nothing behind."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,23 @@ REFUSED = [
 def questionnaire() -> Questionnaire:
     made: Questionnaire = for_hooks(ROOT, "fastapi", *read(ROOT, "fastapi"))  # type: ignore[assignment]
     return made
+
+
+@pytest.mark.parametrize("engine", [with_cookiecutter, with_copier])
+def test_a_theme_that_the_python_version_cannot_run_is_refused(
+    template: Path, tmp_path: Path, engine: Callable[..., Path]
+) -> None:
+    answers = {"stack": "django", "admin_theme": "unfold", "python_version": "3.11"}
+    with pytest.raises(Refused, match=r"unfold needs Python 3\.12 or newer: choose another python_version"):
+        engine(template, answers, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_answer_of_another_stack_is_refused_by_the_engine_that_knows_all_questions(
+    template: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Refused, match="The answer broker is of the Django stack: choose the stack django, or leave"):
+        with_copier(template, {"stack": "fastapi", "broker": "redis"}, tmp_path)
 
 
 def only(questionnaire: Questionnaire, name: str) -> Questionnaire:

