@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from proof import brokers
 from proof.arrays import Factors, Row, cover, missing, rotate
 from proof.files import template_files
 from proof.generate import with_cookiecutter, with_copier
@@ -72,6 +73,7 @@ class Outcome:
     failed: str = ""
     output: str = ""
     folder: str = ""
+    left_out: str = ""  # what this machine could not do
 
     @property
     def name(self) -> str:
@@ -83,8 +85,9 @@ class Outcome:
 
     @property
     def instead(self) -> str:
-        """Said aloud when the Python asked for is not to be had."""
-        return "" if self.python == self.asked_python else f" (on Python {self.python}: no {self.asked_python} here)"
+        """Said aloud when the Python asked for, or the broker, is not to be had."""
+        python = "" if self.python == self.asked_python else f" (on Python {self.python}: no {self.asked_python} here)"
+        return python + (f" ({self.left_out})" if self.left_out else "")
 
     @property
     def reproduce(self) -> str:
@@ -259,13 +262,25 @@ class _Work:
             return self.until_the_end.enter_context(self.databases.new_database())
         return f"sqlite:///{self.folder / 'proof.db'}"
 
+    @functools.cached_property
+    def broker_url(self) -> str:
+        """Of a broker for this project alone, or empty when it needs none, or when there is none to be had."""
+        name = self.variant.words.get("broker", "embedded")
+        if name == "embedded" or (self.outcome.left_out):
+            return ""
+        if reason := brokers.why_not(name):
+            self.outcome.left_out = f"without a {name}: {reason}"
+            return ""
+        return self.until_the_end.enter_context(brokers.own(name)).url
+
     def production(self) -> dict[str, str]:
-        return {
+        settings = {
             "APP_ENVIRONMENT": "production",
             "APP_SECRET_KEY": "a key that only the proof uses, of enough characters",
             "APP_ALLOWED_HOSTS": "127.0.0.1",
             "APP_DATABASE_URL": self.database_url,
         }
+        return settings | self.stack.production(self.variant.words, self.broker_url)
 
 
 def _generate(work: _Work) -> None:
@@ -294,6 +309,8 @@ def _check(work: _Work) -> None:
         environment["MYPY_CACHE_DIR"] = str(work.mypy_cache)
     if work.variant.words.get("server") == "given":
         environment["TEST_DATABASE_URL"] = work.databases.url
+    if work.broker_url:
+        environment["TEST_BROKER_URL"] = work.broker_url
     output = work.run("uv", "run", "just", "check", **environment)
     totals = json.loads(measured.read_text("utf-8"))["totals"]
     work.outcome.coverage = totals["percent_covered"]

@@ -13,6 +13,8 @@ class Stack:
     packages: Sequence[str]  # whose coverage counts
     migrate_back_and_forth: Callable[[Path, Run], None]
     rotating: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # What production needs besides the settings of all stacks, for the words of a variant and the URL of its broker.
+    production: Callable[[Mapping[str, str], str], dict[str, str]] = lambda _words, _broker_url: {}
 
 
 def alembic(_: Path, run: Run) -> None:
@@ -28,6 +30,21 @@ def django(project: Path, run: Run) -> None:
     run("python", "manage.py", "makemigrations", "--check", "--dry-run")
 
 
+def django_production(words: Mapping[str, str], broker_url: str) -> dict[str, str]:
+    settings = {
+        "APP_PUBLIC_URL": "https://app.example.com",
+        "APP_EMAIL_URL": "smtp://127.0.0.1:1",
+        "APP_HTTPS": "false",  # nothing in front of it speaks TLS
+    }
+    if words["broker"] != "embedded":
+        # Without a broker to be had it is down: the service has to answer all the same.
+        scheme = {"redis": "redis", "rabbitmq": "amqp"}[words["broker"]]
+        settings["APP_BROKER_URL"] = broker_url or f"{scheme}://127.0.0.1:1"
+    if words["media"] == "s3":
+        settings["APP_S3_BUCKET"] = "proof"
+    return settings
+
+
 def on_django(version: str, project: Path) -> None:
     """Move a new project to another Django, with the edit that its user would make."""
     settings = project / "pyproject.toml"
@@ -41,5 +58,5 @@ def on_django(version: str, project: Path) -> None:
 STACKS: Mapping[str, Stack] = {
     "fastapi": Stack(("app",), alembic),
     # The LTS release is what a project starts with; the one after it has to work, too.
-    "django": Stack(("apps", "config"), django, {"django": ("5.2", "5.2", "5.2", "6.0")}),
+    "django": Stack(("apps", "config"), django, {"django": ("5.2", "5.2", "5.2", "6.0")}, django_production),
 }

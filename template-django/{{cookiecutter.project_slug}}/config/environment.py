@@ -44,10 +44,26 @@ class Environment(BaseSettings):
 
     broker_url: SecretStr = SecretStr("")
     worker_concurrency: int = Field(default=2, ge=1, description="tasks at once")
+    job_lease: float = Field(
+        default=10, ge=0.5, description="seconds until a dead worker's jobs are taken over"
+    )
 
     email_url: SecretStr = SecretStr("console:")
     email_from: str = ""
 
+{% if cookiecutter.accounts %}
+    signup: Literal["open", "closed"] = "closed"
+    link_by_email: bool = Field(
+        default=False, description="an address that a provider verified opens its account here"
+    )
+    google_client_id: str = ""
+    google_client_secret: SecretStr = SecretStr("")
+    oidc_name: str = Field(default="Single sign-on", description="what its button says")
+    oidc_url: str = Field(default="", description="what /.well-known/openid-configuration is below")
+    oidc_client_id: str = ""
+    oidc_client_secret: SecretStr = SecretStr("")
+
+{% endif %}
 {% if cookiecutter.media == "s3" %}
     s3_bucket: str = Field(default="", description="empty in development: the folder media/")
     s3_endpoint_url: str | None = None
@@ -110,6 +126,18 @@ class Environment(BaseSettings):
             )
         return value
 
+{% if cookiecutter.accounts %}
+    @model_validator(mode="after")
+    def have_whole_providers(self) -> Self:
+        google = {"google_client_id", "google_client_secret"}
+        oidc = {"oidc_url", "oidc_client_id", "oidc_client_secret"}
+        for needed in (google, oidc):
+            missing = sorted(f"APP_{name.upper()}" for name in needed - self.model_fields_set)
+            if 0 < len(missing) < len(needed):
+                raise ValueError(f"a login provider also needs {', '.join(missing)}")
+        return self
+
+{% endif %}
     @model_validator(mode="after")
     def have_what_production_needs(self) -> Self:
         if self.environment == "production" and (missing := self.missing_in_production()):
@@ -257,7 +285,7 @@ def load_environment() -> Environment:
     """Raises SystemExit with a sentence for each bad setting."""
     try:
         # APP_ENV_FILE: another file than .env, or empty for none.
-        environment = Environment(_env_file=os.environ.get("APP_ENV_FILE", ".env"))
+        environment = Environment(_env_file=os.environ.get("APP_ENV_FILE", ".env"))  # type: ignore[call-arg]  # of the base class
     except ValidationError as error:
         raise SystemExit("\n".join(explain(error))) from None
 {% if cookiecutter.database == "postgresql" %}

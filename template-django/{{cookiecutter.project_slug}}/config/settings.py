@@ -1,13 +1,18 @@
 """Django's settings, all made from config.environment."""
 
+from pathlib import Path
 from typing import Any
 
 from corsheaders.defaults import default_headers
 from csp.constants import NONE, SELF
 from django.urls import reverse_lazy
 
-from config.environment import ROOT, load_environment, origin_of
+from config.environment import load_environment, origin_of
+{% if cookiecutter.admin_theme == "unfold" %}
+from config.unfold import look_of_admin
+{% endif %}
 
+ROOT = Path(__file__).parent.parent
 # Lower-case for this file, upper-case for the others: settings.ENV.
 env = ENV = load_environment()
 
@@ -16,10 +21,31 @@ DEBUG = env.debug
 ALLOWED_HOSTS = env.hosts
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
+SITE_NAME = env.title
+# Links in e-mails begin with it; no slash at its end.
+PUBLIC_URL = env.site
 
 INSTALLED_APPS = [
 {% if cookiecutter.admin_theme == "unfold" %}
     "unfold",
+{% endif %}
+{% if cookiecutter.admin_theme == "unfold" and "import_export" in cookiecutter.admin_extras %}
+    "unfold.contrib.import_export",
+{% endif %}
+{% if cookiecutter.admin_theme == "unfold" and "history" in cookiecutter.admin_extras %}
+    "unfold.contrib.simple_history",
+{% endif %}
+{% if cookiecutter.accounts %}
+    # Before allauth: its templates replace theirs.
+    "apps.accounts",
+    "allauth",
+    "allauth.account",
+    "allauth.headless",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.google",
+    "allauth.socialaccount.providers.openid_connect",
+    "django.contrib.humanize",
 {% endif %}
     "django.contrib.admin",
     "django.contrib.auth",
@@ -43,6 +69,8 @@ INSTALLED_APPS = [
     "import_export",
 {% endif %}
 {% if "history" in cookiecutter.admin_extras %}
+    # Before the library, one of whose templates it replaces.
+    "apps.history",
     "simple_history",
 {% endif %}
     "apps.core",
@@ -69,6 +97,12 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+{% if "history" in cookiecutter.admin_extras %}
+    "simple_history.middleware.HistoryRequestMiddleware",
+{% endif %}
+{% if cookiecutter.accounts %}
+    "allauth.account.middleware.AccountMiddleware",
+{% endif %}
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -150,6 +184,12 @@ FILE_UPLOAD_HANDLERS = [
     "django.core.files.uploadhandler.TemporaryFileUploadHandler",
 ]
 
+{% if "import_export" in cookiecutter.admin_extras %}
+# Up to so many rows an import is checked and written in the request, above in a job.
+TRANSFER_ROWS_IN_REQUEST = 500
+TRANSFER_MAX_ROWS = 50_000
+
+{% endif %}
 mail = env.mail_server
 EMAIL_BACKEND = mail["BACKEND"]
 EMAIL_HOST = mail.get("HOST", "localhost")
@@ -164,6 +204,20 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.email_from or "noreply@localhost"
 LOGGING_CONFIG = "apps.core.logs.configure"
 LOGGING = {"level": "debug" if env.debug else env.log_level, "readable": not env.production}
 
+{% if cookiecutter.admin_theme == "unfold" %}
+UNFOLD = look_of_admin(env.title)
+
+{% endif %}
+# Background work: config/broker.py, apps/jobs
+BROKER_URL = env.broker_url.get_secret_value() or "memory://localhost"
+CELERY_BEAT_SCHEDULER = "apps.jobs.beat:Scheduler"
+# Seconds until the jobs of a worker that died are given to another one. Renewed every quarter of
+# it: short enough that nobody waits long, long enough for a machine that is busy for a moment.
+JOB_LEASE = env.job_lease
+# Attempts that ended with the worker's death: a job that kills its workers is not tried for ever.
+JOB_MOST_LOSSES = 5
+JOB_KEEP_DAYS = 30
+
 # Browsers
 https = env.production and env.https
 SECURE_SSL_REDIRECT = https
@@ -177,6 +231,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.trusted_pro
 # Not "no-referrer": Django compares the referrer of forms, and browsers then send "Origin: null".
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "apps.core.errors.csrf_failure"
 CSRF_TRUSTED_ORIGINS = sorted({origin_of(url) for url in [*env.cors_origins, env.site]} - {""})
 CORS_ALLOWED_ORIGINS = [origin for origin in env.cors_origins if origin != "*"]
 CORS_ALLOW_ALL_ORIGINS = "*" in env.cors_origins
@@ -200,9 +255,14 @@ CONTENT_SECURITY_POLICY_EXCEPTIONS: dict[str, dict[str, list[str]]] = {
 {% if cookiecutter.admin_theme == "unfold" %}
     # Unfold's Alpine makes functions from the text of attributes.
     "/admin/": {
-        "script-src": [SELF, "'unsafe-eval'", "'unsafe-inline'"],
+        "script-src": [SELF, "'unsafe-eval'"],
         "style-src": [SELF, "'unsafe-inline'"],
     },
+{% endif %}
+{% if cookiecutter.accounts %}
+    # The one form on these pages sends people on to a login provider.
+    "/accounts/google/login/": {"form-action": [SELF, "https:"]},
+    "/accounts/oidc/": {"form-action": [SELF, "https:", *([] if env.production else ["http:"])]},
 {% endif %}
     # Swagger UI and ReDoc style their elements one by one; ReDoc searches in a worker made from
     # a blob.
@@ -214,7 +274,7 @@ REST_FRAMEWORK = {
     # The first one decides that a stranger is answered 401 and not 403.
     "DEFAULT_AUTHENTICATION_CLASSES": [
 {% if cookiecutter.api_auth == "token" %}
-        "apps.users.token.BearerAuthentication",
+        "apps.users.bearer.BearerAuthentication",
 {% else %}
         "rest_framework_simplejwt.authentication.JWTAuthentication",
 {% endif %}
@@ -231,7 +291,7 @@ REST_FRAMEWORK = {
     "ORDERING_PARAM": "sort",
     "SEARCH_PARAM": "q",
     "DEFAULT_PAGINATION_CLASS": "apps.core.pagination.CursorPagination",
-    "DEFAULT_SCHEMA_CLASS": "apps.core.docs.Schema",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_RATES": {"login": "20/min"},
     "NUM_PROXIES": 1 if env.trusted_proxy else 0,
     "EXCEPTION_HANDLER": "apps.core.errors.on_api_error",
@@ -264,3 +324,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {},
 }
+{% if cookiecutter.accounts %}
+
+from config.accounts import *  # noqa: E402, F403 - what django-allauth needs, in place of the above
+{% endif %}

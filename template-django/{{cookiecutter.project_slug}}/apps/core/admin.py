@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 {% endif %}
 {% if "history" in cookiecutter.admin_extras %}
-from apps.history.admin import HistoryAdmin
+from apps.history.mixin import HistoryAdmin
 {% endif %}
 {% if "import_export" in cookiecutter.admin_extras %}
-from apps.transfers.admin import TransferAdmin
+from apps.transfers.mixin import TransferAdmin
 {% endif %}
 
 if TYPE_CHECKING:

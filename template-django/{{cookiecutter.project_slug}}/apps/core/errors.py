@@ -20,7 +20,13 @@ from rest_framework.views import exception_handler
 
 MEDIA_TYPE = "application/problem+json"
 OUR_FAULT = "Something went wrong on our side."
-BUSY = ("database is locked", "couldn't get a connection", "too many clients")
+BUSY, AWAY = "The database is busy.", "The database does not answer."
+PASSING = {
+    "database is locked": BUSY,
+    "couldn't get a connection": BUSY,
+    "too many clients": BUSY,
+    "unable to open database file": AWAY,
+}
 
 
 class DomainError(Exception):
@@ -79,15 +85,12 @@ def why_unavailable(error: BaseException | None) -> str | None:
     """A lost connection and too much work pass: a sentence. The rest is a bug: None."""
     if not isinstance(error, OperationalError | InterfaceError):
         return None
-    reason = str(error)
-    if any(text in reason for text in BUSY):
-        return "The database is busy."
+    if sentence := next((PASSING[text] for text in PASSING if text in str(error)), None):
+        return sentence
     # psycopg knows a SQLSTATE for what the server said; without one there was no answer. Class 08
     # and 57P are lost connections. SQLite always answers.
-    state = getattr(error.__cause__, "sqlstate", "") if error.__cause__ else ""
-    if state is None or state.startswith(("08", "57P")):
-        return "The database does not answer."
-    return None
+    state = getattr(error.__cause__, "sqlstate", "")
+    return AWAY if state is None or state.startswith(("08", "57P")) else None
 
 
 def failure(request: HttpRequest, error: BaseException | None) -> HttpResponse:

@@ -10,6 +10,14 @@ from structlog.typing import Processor
 TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 
 
+class ToStdout(logging.Handler):
+    """Finds sys.stdout when it writes: commands and tests put another one in its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stdout.write(self.format(record) + "\n")
+        sys.stdout.flush()
+
+
 def configure(options: dict[str, Any]) -> None:
     """Send structlog's and the standard library's records to stdout: JSON in production, lines to
     read in development. Each carries the request id when there is one."""
@@ -31,11 +39,11 @@ def configure(options: dict[str, Any]) -> None:
     structlog.configure(
         processors=shared + rendering,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(),
         cache_logger_on_first_use=False,
     )
 
-    handler = logging.StreamHandler(sys.stdout)
+    handler = ToStdout()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -50,3 +58,4 @@ def configure(options: dict[str, Any]) -> None:
     for name in ("django.server", "gunicorn.access"):
         logging.getLogger(name).disabled = True
     logging.getLogger("django.request").setLevel(logging.ERROR)
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)

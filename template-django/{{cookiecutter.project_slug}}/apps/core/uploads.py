@@ -1,6 +1,5 @@
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
-from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 
 
@@ -12,8 +11,8 @@ class LimitedUpload(FileUploadHandler):
             raise RequestDataTooBig(too_large(settings.ENV.max_upload_size))
         return raw_data
 
-    def file_complete(self, file_size: int) -> UploadedFile | None:
-        return None
+    def file_complete(self, file_size: int) -> None:
+        """Leaves the file to the handlers that follow."""
 
 
 def too_large(limit: int) -> str:

@@ -33,16 +33,19 @@ HEADS_MAY = [
     *(f"{verb}_term" for verb in ("add", "change", "delete")),
     *(f"{verb}_membership" for verb in ("view", "add", "change", "delete")),
 ]
+PERMISSIONS_OF_ROLE = {Role.HEAD: HEADS_MAY, Role.TEACHER: TEACHERS_MAY}
 
 
-def create_groups(**_: Any) -> None:
-    """After each migrate. A group that exists stays as it is: it may have been changed by hand."""
-    for name, codenames in ((HEADS, HEADS_MAY), (TEACHERS, TEACHERS_MAY)):
-        group, created = Group.objects.get_or_create(name=name)
-        if created:
-            group.permissions.set(
-                Permission.objects.filter(content_type__app_label="schools", codename__in=codenames)
+def group_of(role: Role) -> Group:
+    """Made when the first member needs it; from then on it is what was made of it by hand."""
+    group, created = Group.objects.get_or_create(name=GROUP_OF_ROLE[role])
+    if created:
+        group.permissions.set(
+            Permission.objects.filter(
+                content_type__app_label="schools", codename__in=PERMISSIONS_OF_ROLE[role]
             )
+        )
+    return group
 
 
 def on_membership_changed(instance: Membership, **_: Any) -> None:
@@ -59,11 +62,10 @@ def sync_groups(user_id: int) -> None:
         return
     roles = set(Membership.objects.filter(user=user_id).values_list("role", flat=True))
     for role, name in GROUP_OF_ROLE.items():
-        groups = Group.objects.filter(name=name)
         if role in roles:
-            user.groups.add(*groups)
+            user.groups.add(group_of(role))
         else:
-            user.groups.remove(*groups)
+            user.groups.remove(*user.groups.filter(name=name))
     if roles and not user.is_staff:
         user.is_staff = True
         user.save(update_fields=["is_staff"])

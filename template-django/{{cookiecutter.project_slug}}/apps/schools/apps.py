@@ -1,5 +1,5 @@
 from django.apps import AppConfig
-from django.db.models.signals import post_delete, post_migrate, post_save
+from django.db.models.signals import post_delete, post_save
 
 
 class SchoolsConfig(AppConfig):
@@ -9,7 +9,6 @@ class SchoolsConfig(AppConfig):
         from apps.schools import access, reports
         from apps.schools.models import Membership, Report
 
-        post_migrate.connect(access.create_groups, sender=self)
         post_save.connect(access.on_membership_changed, sender=Membership)
         post_delete.connect(access.on_membership_changed, sender=Membership)
         post_delete.connect(reports.on_report_deleted, sender=Report)

@@ -48,7 +48,8 @@ class ScopedQuerySet(models.QuerySet[Row]):
 
 def refuse_to_move(row: "SchoolClass | Student | Term") -> None:
     """What hangs on the row would stay behind in the old school."""
-    if row.pk and not type(row)._default_manager.filter(pk=row.pk, school=row.school_id).exists():
+    there = type(row)._default_manager.filter(pk=row.pk)
+    if row.pk and there.exclude(school=row.school_id).exists():
         raise ValidationError({"school": "It belongs to another school and stays there."})
 
 

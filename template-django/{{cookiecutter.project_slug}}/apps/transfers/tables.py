@@ -2,10 +2,11 @@
 
 import csv
 import io
+import itertools
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -18,7 +19,9 @@ from openpyxl.utils.exceptions import InvalidFileException
 
 from apps.core.errors import UnprocessableError
 
+NO_WORKBOOK: Final = "The file is named .xlsx but is no XLSX workbook."
 MAX_COLUMNS: Final = 100
+LAST_ROW: Final = 1_048_576  # of a sheet
 MAX_UNPACKED: Final = 50 * 1024 * 1024  # bytes; a workbook is a zip archive
 MAX_RATIO: Final = 100  # unpacked to packed
 HARMLESS: Final = 1024 * 1024  # bytes; below it no ratio is worth a refusal
@@ -76,8 +79,8 @@ def is_formula(text: str) -> bool:
     return text.lstrip().startswith("=")
 
 
-def read_table(name: str, content: bytes, *, max_rows: int) -> Table:
-    """Read a file by the ending of its name.
+def open_table(name: str, content: bytes) -> Iterator[Sequence[str]]:
+    """The rows of a file, by the ending of its name.
 
     What cannot be a table is refused in one sentence, before anything expensive is done with it.
     """
@@ -86,11 +89,10 @@ def read_table(name: str, content: bytes, *, max_rows: int) -> Table:
         raise UnprocessableError("Upload a .csv or an .xlsx file.")
     if not content.strip():
         raise UnprocessableError("The file is empty.")
-    rows = read_csv(content) if ending == "csv" else read_xlsx(content, max_rows + 2)
-    return shape(rows, max_rows)
+    return open_csv(content) if ending == "csv" else open_xlsx(content)
 
 
-def read_csv(content: bytes) -> Iterable[Sequence[str]]:
+def open_csv(content: bytes) -> Iterator[Sequence[str]]:
     for start, kind in OTHER_FILES.items():
         if content.startswith(start):
             raise UnprocessableError(f"The file is named .csv but is {kind}.")
@@ -102,9 +104,12 @@ def read_csv(content: bytes) -> Iterable[Sequence[str]]:
         ) from error
     if "\0" in text:
         raise UnprocessableError("The file contains NUL bytes: it is not text.")
-    first = text.lstrip().partition("\n")[0]
+    first = io.StringIO(text.lstrip(), newline="").readline()
     # Excel writes semicolons where the comma is the decimal sign.
-    delimiter = max(",;\t", key=lambda sign: len(next(csv.reader([first], delimiter=sign))))
+    return csv_rows(text, max(",;\t", key=first.count))
+
+
+def csv_rows(text: str, delimiter: str) -> Iterator[Sequence[str]]:
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         yield from lines
@@ -114,7 +119,7 @@ def read_csv(content: bytes) -> Iterable[Sequence[str]]:
         ) from error
 
 
-def read_xlsx(content: bytes, stop: int) -> Iterable[Sequence[str]]:
+def open_xlsx(content: bytes) -> Iterator[Sequence[str]]:
     if content.startswith(b"\xd0\xcf\x11\xe0"):
         raise UnprocessableError(
             "The file is an old .xls workbook or has a password:"
@@ -124,25 +129,33 @@ def read_xlsx(content: bytes, stop: int) -> Iterable[Sequence[str]]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise UnprocessableError("The file is named .xlsx but is no XLSX workbook.") from error
-    # openpyxl reads no more of an entry than the archive says here.
+        raise UnprocessableError(NO_WORKBOOK) from error
+    if not any(entry.filename == "xl/workbook.xml" for entry in entries):
+        raise UnprocessableError(NO_WORKBOOK)
+    # No more of an entry is ever read than the archive says here.
     if sum(entry.file_size for entry in entries) > MAX_UNPACKED or any(
         entry.file_size > max(HARMLESS, entry.compress_size * MAX_RATIO) for entry in entries
     ):
-        raise UnprocessableError(
-            "The workbook unpacks to far more than its size: it is not imported."
-        )
-    if not any(entry.filename == "xl/workbook.xml" for entry in entries):
-        raise UnprocessableError("The file is named .xlsx but is no XLSX workbook.")
+        raise UnprocessableError("The workbook unpacks to far more than a workbook should.")
+    return xlsx_rows(content)
+
+
+def xlsx_rows(content: bytes) -> Iterator[Sequence[str]]:
     try:
         workbook = load_workbook(io.BytesIO(content), read_only=True)
         sheet: Any = workbook.worksheets[0]
         # What the file says of its own size may be wrong.
         sheet.reset_dimensions()
-        for cells in sheet.iter_rows(max_row=stop, max_col=MAX_COLUMNS + 1, values_only=True):
-            yield [text_of(cell) for cell in cells]
+        rows = sheet.iter_rows(max_col=MAX_COLUMNS + 1, values_only=True)
+        for cells in itertools.islice(rows, LAST_ROW):
+            yield [text_of(cell) for cell in cells] if any(cells) else ()
     except DAMAGED as error:
         raise UnprocessableError("The workbook is damaged and cannot be read.") from error
+
+
+def read_table(name: str, content: bytes, *, max_rows: int) -> Table:
+    """Raises UnprocessableError, in one sentence, for whatever is no table."""
+    return shape(open_table(name, content), max_rows)
 
 
 def text_of(value: object) -> str:

@@ -4,32 +4,37 @@ from datetime import date
 from itertools import count
 from typing import Any
 
-from django.contrib.auth import get_user_model
+from django.core.files.base import ContentFile
+from django.core.files.storage import storages
+from django.utils import timezone
 
-from apps.schools.models import Grade, Membership, Role, School, SchoolClass, Student, Term
+from apps.schools.models import (
+    Grade,
+    Membership,
+    Report,
+    Role,
+    School,
+    SchoolClass,
+    Student,
+    Term,
+    report_path,
+)
 from apps.users.models import User
+from tests.users.factories import make_user
 
+PDF = b"%PDF-1.7 for tests"
 numbers = count(1)
-
-
-def make_user(login: str = "", **values: Any) -> User:
-    login = login or f"person{next(numbers)}@example.com"
-    user = get_user_model()(**{User.USERNAME_FIELD: login}, **values)
-    user.set_unusable_password()
-    user.save()
-    return user
 
 
 def make_school(**values: Any) -> School:
     return School.objects.create(**{"name": f"School {next(numbers)}"} | values)
 
 
-def make_member(school: School, role: Role = Role.TEACHER, login: str = "") -> User:
+def make_member(school: School, role: Role = Role.TEACHER, name: str = "") -> User:
     """A person of the school; the membership brings the admin and its permissions."""
-    user = make_user(login)
+    user = make_user(name or f"person{next(numbers)}")
     Membership.objects.create(school=school, user=user, role=role)
-    user.refresh_from_db()
-    return user
+    return User.objects.get(pk=user.pk)
 
 
 def make_class(school: School | None = None, **values: Any) -> SchoolClass:
@@ -39,9 +44,10 @@ def make_class(school: School | None = None, **values: Any) -> SchoolClass:
 
 
 def make_student(school: School | None = None, **values: Any) -> Student:
+    """With a class and no school it belongs to the school of the class."""
     number = next(numbers)
+    school_class = values.get("school_class")
     if school is None:
-        school_class = values.get("school_class")
         school = school_class.school if school_class else make_school()
     return Student.objects.create(
         **{
@@ -77,3 +83,11 @@ def make_grade(student: Student, term: Term | None = None, **values: Any) -> Gra
         }
         | values
     )
+
+
+def make_report(student: Student, term: Term | None = None) -> Report:
+    report = Report(student=student, term=term or make_term(student.school))
+    report.created_at = timezone.now()
+    report.file.name = storages["default"].save(report_path(report, ""), ContentFile(PDF))
+    report.save()
+    return report

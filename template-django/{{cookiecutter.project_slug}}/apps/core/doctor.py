@@ -1,0 +1,111 @@
+"""What is missing or unsafe, in plain words."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.executor import MigrationExecutor
+from django.db.utils import load_backend
+
+from config.environment import Environment
+
+Finding = tuple[Literal["ok", "warning", "problem"], str]
+
+
+def diagnose(environment: Environment, *, env_file: Path) -> Iterator[Finding]:
+    yield from check_secrets(environment, env_file)
+    if environment.production:
+        yield from check_production(environment)
+    yield check_database()
+    yield check_broker()
+
+
+def check_secrets(environment: Environment, env_file: Path) -> Iterator[Finding]:
+    if not environment.production and not env_file.exists():
+        yield "warning", "There is no .env: `just dev` makes one with fresh secrets."
+    if len(environment.secret_key.get_secret_value()) < 32:
+        yield "problem", "APP_SECRET_KEY is missing or shorter than 32 characters."
+    else:
+        yield "ok", "The secrets are set."
+
+
+def check_production(environment: Environment) -> Iterator[Finding]:
+    if "sqlite" in environment.database["ENGINE"]:
+        yield (
+            "warning",
+            "Production runs on SQLite: one machine, one writer at a time; back up the file.",
+        )
+    if environment.debug:
+        yield "problem", "APP_DEBUG is on in production: errors show internals to callers."
+    if "*" in environment.allowed_hosts:
+        yield (
+            "problem",
+            "APP_ALLOWED_HOSTS has *: name the hosts, or answers may be made for a forged one.",
+        )
+    if "*" in environment.cors_origins:
+        yield (
+            "problem",
+            "APP_CORS_ORIGINS has *: every web site may read answers made for its visitors.",
+        )
+    if not environment.https:
+        yield "problem", "APP_HTTPS is off: passwords and sessions travel in the clear."
+    elif not environment.trusted_proxy:
+        yield (
+            "warning",
+            "APP_TRUSTED_PROXY is off: behind a proxy that ends TLS every page redirects to itself.",
+        )
+    if environment.email_url.get_secret_value().startswith("console:"):
+        yield "warning", "APP_EMAIL_URL is console: e-mails are printed and not sent."
+    if environment.docs:
+        yield "ok", "The API's documentation is public: APP_DOCS=false hides it."
+    if not (settings.STATIC_ROOT / "staticfiles.json").exists():
+        yield "warning", "The static files are not collected: `just start` does it."
+
+
+def check_database() -> Finding:
+    if reason := why_unreachable():
+        return "problem", f"The database does not answer: {reason}"
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        return "problem", "Migrations are pending: run `just migrate`."
+    return "ok", "The database answers and is migrated."
+
+
+def why_unreachable(database: dict[str, Any] | None = None) -> str | None:
+    """One line that says why the database does not answer, or None when it does."""
+    fresh = connection_to(database or connection.settings_dict)
+    try:
+        with fresh.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError as error:
+        return one_line(error)
+    finally:
+        fresh.close()
+    return None
+
+
+def connection_to(database: dict[str, Any]) -> BaseDatabaseWrapper:
+    """A connection without the pool, which would say only that it got none."""
+    options = {name: value for name, value in database["OPTIONS"].items() if name != "pool"}
+    complete = connection.settings_dict | database | {"OPTIONS": options}
+    wrapper: BaseDatabaseWrapper = load_backend(complete["ENGINE"]).DatabaseWrapper(complete, "own")
+    return wrapper
+
+
+def one_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def check_broker() -> Finding:
+    from config.celery import app
+
+    with app.connection_for_write() as broker:
+        failures: tuple[type[BaseException], ...] = (*broker.connection_errors, OSError)
+        try:
+            broker.ensure_connection(max_retries=1, timeout=5, interval_start=0)
+        except failures as error:
+            return "problem", f"The broker does not answer: {one_line(error)}"
+    return "ok", "The broker answers."

@@ -1,0 +1,19 @@
+import re
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+
+class Command(BaseCommand):
+    help = "Write a migration for what the models changed."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("text", help='what changes, such as "add invoices"')
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        name = re.sub(r"\W+", "_", options["text"].lower(), flags=re.ASCII).strip("_")
+        if not name:
+            raise CommandError('Say in words what changes, such as "add invoices".')
+        call_command("makemigrations", name=name)

@@ -1,0 +1,36 @@
+import os
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from apps.core.processes import Together
+
+WEB = [sys.executable, "-m", "gunicorn", "config.wsgi"]
+
+
+class Command(BaseCommand):
+    help = "The production server; with the embedded broker also the worker and its schedule."
+    requires_system_checks = ()
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if sys.platform == "win32":
+            raise CommandError("The production server does not run on Windows: use `just dev`.")
+        if settings.ENV.production:
+            call_command("collectstatic", interactive=False, verbosity=0)
+        else:
+            self.stdout.write(
+                "APP_ENVIRONMENT is development: this is not how to run in production."
+            )
+        self.stdout.flush()
+        if settings.ENV.broker_url.get_secret_value():
+            os.execv(WEB[0], WEB)  # noqa: S606 - our own command takes this process's place
+        commands = {
+            "web server": WEB,
+            "worker": [sys.executable, "manage.py", "worker"],
+            "schedule": [sys.executable, "manage.py", "beat"],
+        }
+        patience = settings.ENV.shutdown_timeout + 2
+        raise SystemExit(Together(commands, patience=patience).run())

@@ -1,0 +1,29 @@
+from typing import Any
+
+from django.db.models import Model
+from simple_history.utils import get_history_manager_for_model
+
+
+def is_tracked(model: type[Model]) -> bool:
+    return hasattr(model._meta, "simple_history_manager_attribute")
+
+
+def history_of(model: type[Model]) -> Any:
+    """The manager of the model's historical records."""
+    return get_history_manager_for_model(model)
+
+
+def on_rows_written(
+    sender: type[Model],
+    created: list[Model],
+    updated: list[Model],
+    user: Model,
+    reason: str,
+    **_: Any,
+) -> None:
+    """What is written in bulk has a history, too: who imported it, and from which file."""
+    if is_tracked(sender):
+        known = {"batch_size": 500, "default_user": user, "default_change_reason": reason[:100]}
+        history = history_of(sender)
+        history.bulk_history_create(created, **known)
+        history.bulk_history_create(updated, update=True, **known)

@@ -1,0 +1,452 @@
+"""The admin of the example. Whatever it shows or takes goes through `SchoolAdmin`: rows, pickers,
+filters, imports and histories of one's own schools, and nothing else."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin import RelatedOnlyFieldListFilter
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import Count, ForeignKey, Model, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+
+from apps.core.admin import SiteModelAdmin, TabularInline
+from apps.core.errors import DomainError
+from apps.schools import services
+from apps.schools.models import (
+    Grade,
+    Membership,
+    Report,
+    Role,
+    School,
+    SchoolClass,
+    Student,
+    Term,
+)
+from apps.schools.scoping import schools_of
+from apps.schools.tasks import reports_path
+from apps.users.models import User
+
+LOGIN_NAME = str(getattr(User._meta.get_field(User.USERNAME_FIELD), "verbose_name"))  # noqa: B009
+# Rows that a confirmation page names.
+MOST_SHOWN = 20
+
+
+class RowOfSchoolField(forms.ModelChoiceField):  # type: ignore[type-arg]  # not generic at run time
+    """For those who see several schools: two of them may have a class 5b."""
+
+    def label_from_instance(self, obj: Any) -> str:
+        return f"{obj} ({obj.school})"
+
+
+class SchoolScope:
+    """Foreign keys offer and take rows of the user's own schools; for admins and inlines."""
+
+    # Who may add, change and delete besides superusers: None is whoever has the permission.
+    needed_role: ClassVar[Role | None] = None
+
+    def formfield_for_foreignkey(
+        self, db_field: ForeignKey[Any, Any], request: HttpRequest, **options: Any
+    ) -> Any:
+        manager = db_field.related_model._default_manager
+        if hasattr(manager, "visible_to"):
+            role = self.needed_role if db_field.related_model is School else None
+            rows = manager.visible_to(request.user, role)
+            if db_field.related_model in (SchoolClass, Term) and schools_of(request.user)[1:2]:
+                rows = rows.select_related("school").order_by("school__name", *rows.query.order_by)
+                options["form_class"] = RowOfSchoolField
+            options["queryset"] = rows
+        field = super().formfield_for_foreignkey(db_field, request, **options)  # type: ignore[misc]  # an admin's
+        if field and db_field.related_model in (SchoolClass, Term):
+            # Read once: each form of an inline would ask again.
+            field.choices = list(field.choices)
+        return field
+
+
+class SchoolAdmin(SchoolScope, SiteModelAdmin):
+    list_per_page = 50
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).visible_to(request.user)  # type: ignore[attr-defined]  # our querysets
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        columns = super().get_list_display(request)
+        if schools_of(request.user)[1:2]:
+            return columns
+        return [name for name in columns if name != "school"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        allowed = super().has_add_permission(request)
+        return allowed and schools_of(request.user, self.needed_role).exists()
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and self.is_within_role(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and self.is_within_role(request, obj)
+
+    def is_within_role(self, request: HttpRequest, obj: Model | None) -> bool:
+        """Someone may be the head of one school and a teacher of another."""
+        if obj is None or getattr(request.user, "is_superuser", False):
+            return True
+        rows: Any = self.model._default_manager
+        return bool(rows.visible_to(request.user, self.needed_role).filter(pk=obj.pk).exists())
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        # Nothing moves from school to school.
+        stays = ("school",) if obj and hasattr(obj, "school_id") else ()
+        return (*super().get_readonly_fields(request, obj), *stays)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        initial: dict[str, Any] = dict(super().get_changeform_initial_data(request))
+        schools = schools_of(request.user, self.needed_role)[:2]
+        if len(schools) == 1:
+            initial.setdefault("school", schools[0].pk)
+        return initial
+
+    def confirm(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Any],
+        *,
+        action: str,
+        question: str,
+        button: str,
+        fields: dict[str, forms.Field],
+        act: Callable[[dict[str, Any]], HttpResponse | None],
+    ) -> HttpResponse | None:
+        """Ask for `fields` on a page of its own, then call `act` with what was chosen."""
+        rows = list(queryset)
+        if not rows:
+            self.message_user(request, "None of the chosen rows is there.", messages.WARNING)
+            return None
+        form_class = type("ConfirmForm", (forms.Form,), fields)
+        form = form_class(request.POST if "confirmed" in request.POST else None)
+        if form.is_valid():
+            try:
+                return act(form.cleaned_data)
+            except DomainError as error:
+                form.add_error(None, str(error))
+        context = self.admin_site.each_context(request) | {
+            "title": button,
+            "opts": self.opts,
+            "media": self.media + form.media,
+            "question": question,
+            "shown": rows[:MOST_SHOWN],
+            "more": len(rows[MOST_SHOWN:]),
+            "rows": [row.pk for row in rows],
+            "form": form,
+            "action": action,
+            "button": button,
+            "checkbox_name": ACTION_CHECKBOX_NAME,
+            "back": request.get_full_path(),
+        }
+        return TemplateResponse(request, "schools/confirm.html", context)
+
+
+@admin.register(School)
+class SchoolsAdmin(SchoolAdmin):
+    needed_role = Role.HEAD
+    list_display = ("name", "address", "students", "classes")
+    search_fields = ("name", "address")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                students_count=Count("students", distinct=True),
+                classes_count=Count("classes", distinct=True),
+            )
+        )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        # A school is nobody's before it is there: only a superuser has this permission.
+        return super(SchoolAdmin, self).has_add_permission(request)
+
+    @admin.display(ordering="students_count")
+    def students(self, school: Any) -> int:
+        return int(school.students_count)
+
+    @admin.display(ordering="classes_count")
+    def classes(self, school: Any) -> int:
+        return int(school.classes_count)
+
+
+class MembershipForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+    """Names the person by their login: a list of all accounts is nobody's business."""
+
+    person = forms.CharField(
+        label=LOGIN_NAME.capitalize(),
+        help_text="What the person logs in with. An administrator makes accounts.",
+        max_length=254,
+    )
+
+    class Meta:
+        model = Membership
+        fields = ("school", "role")
+
+    def clean_person(self) -> User:
+        login = {f"{User.USERNAME_FIELD}__iexact": self.cleaned_data["person"]}
+        user = User.objects.filter(is_active=True, **login).first()
+        if user is None:
+            raise forms.ValidationError("Nobody logs in with this.")
+        return user
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        user, school = values.get("person"), values.get("school")
+        if user and school:
+            if Membership.objects.filter(user=user, school=school).exists():
+                self.add_error("person", "This person already belongs to this school.")
+            self.instance.user = user
+        return values
+
+
+@admin.register(Membership)
+class MembershipAdmin(SchoolAdmin):
+    """Who belongs to a school. A head manages their own school, and not themselves."""
+
+    needed_role = Role.HEAD
+    list_display = ("user", "role", "school")
+    list_filter = ("role", ("school", RelatedOnlyFieldListFilter))
+    list_select_related = ("user", "school")
+    search_fields = (f"user__{User.USERNAME_FIELD}", "user__first_name", "user__last_name")
+    autocomplete_fields = ("school",)
+
+    def get_form(
+        self, request: HttpRequest, obj: Membership | None = None, change: bool = False, **kw: Any
+    ) -> Any:
+        if obj is None:
+            kw["form"] = MembershipForm
+        return super().get_form(request, obj, change, **kw)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("school", "user", "role") if obj else ("school", "person", "role")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return (*super().get_readonly_fields(request, obj), *(("user",) if obj else ()))
+
+    def is_within_role(self, request: HttpRequest, obj: Any) -> bool:
+        if (
+            obj is not None
+            and obj.user_id == request.user.pk
+            and not getattr(request.user, "is_superuser", False)
+        ):
+            return False
+        return super().is_within_role(request, obj)
+
+
+class StudentInline(TabularInline):
+    """Who is in a class; students come and go on their own pages, or by an action."""
+
+    model = Student
+    fields = readonly_fields = ("number", "last_name", "first_name", "birth_date", "guardian_email")
+    show_change_link = True
+    can_delete = False
+    extra = 0
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(SchoolClass)
+class SchoolClassAdmin(SchoolAdmin):
+    needed_role = Role.HEAD
+    list_display = ("name", "school", "students")
+    list_filter = (("school", RelatedOnlyFieldListFilter),)
+    list_select_related = ("school",)
+    search_fields = ("name",)
+    autocomplete_fields = ("school",)
+    actions = ("generate_reports",)
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return (StudentInline,) if obj else ()
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).annotate(students_count=Count("students"))
+
+    @admin.display(ordering="students_count")
+    def students(self, school_class: Any) -> int:
+        return int(school_class.students_count)
+
+    def has_generate_report_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("schools.generate_report")
+
+    @admin.action(description="Generate reports", permissions=["generate_report"])
+    def generate_reports(
+        self, request: HttpRequest, queryset: QuerySet[SchoolClass]
+    ) -> HttpResponse | None:
+        def act(chosen: dict[str, Any]) -> HttpResponse:
+            user = User.objects.get(pk=request.user.pk or 0)
+            jobs = services.order_reports(queryset, chosen["term"], user)
+            if len(jobs) == 1:
+                reports, progress = (
+                    reports_path(queryset[0].pk, chosen["term"].pk),
+                    reverse("admin:jobs_job_change", args=[jobs[0].pk]),
+                )
+            else:
+                reports = reverse("admin:schools_report_changelist")
+                progress = reverse("admin:jobs_job_changelist")
+            self.message_user(
+                request,
+                format_html(
+                    'A worker <a href="{}">makes the reports</a>. When it is done they are'
+                    ' <a href="{}">here</a>, and a mail says so.',
+                    progress,
+                    reports,
+                ),
+                messages.SUCCESS,
+            )
+            return HttpResponseRedirect(progress)
+
+        term = self.formfield_for_foreignkey(Report._meta.get_field("term"), request)
+        return self.confirm(
+            request,
+            queryset,
+            action="generate_reports",
+            question="Make a report for each student of these classes? Reports of the same term"
+            " are replaced.",
+            button="Generate reports",
+            fields={"term": term},
+            act=act,
+        )
+
+
+class GradeInline(SchoolScope, TabularInline):
+    model = Grade
+    fields = ("term", "subject", "mark", "comment", "teacher")
+    readonly_fields = ("teacher",)
+    extra = 0
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("teacher")
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **options)
+        if db_field.name == "comment" and field:
+            field.widget.attrs["rows"] = 2
+        return field
+
+
+@admin.register(Student)
+class StudentAdmin(SchoolAdmin):
+    list_display = ("last_name", "first_name", "number", "school_class", "birth_date", "school")
+    list_display_links = ("last_name", "first_name")
+    list_filter = (
+        ("school", RelatedOnlyFieldListFilter),
+        ("school_class", RelatedOnlyFieldListFilter),
+    )
+    list_select_related = ("school", "school_class")
+    search_fields = ("last_name", "first_name", "number", "guardian_email")
+    search_help_text = "Name, number, or a guardian's e-mail"
+    autocomplete_fields = ("school",)
+    actions = ("move_to_class",)
+    fieldsets = (
+        (None, {"fields": ("school", "number", "school_class")}),
+        ("Person", {"fields": ("first_name", "last_name", "birth_date", "guardian_email")}),
+    )
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return (GradeInline,) if obj else ()
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        for grade in formset.save(commit=False):
+            grade.teacher_id = grade.teacher_id or request.user.pk
+            grade.save()
+        for grade in formset.deleted_objects:
+            grade.delete()
+
+    @admin.action(description="Move to another class", permissions=["change"])
+    def move_to_class(
+        self, request: HttpRequest, queryset: QuerySet[Student]
+    ) -> HttpResponse | None:
+        def act(chosen: dict[str, Any]) -> None:
+            moved = services.move_students(queryset, chosen["school_class"])
+            self.message_user(
+                request, f"Moved to {chosen['school_class']}: {moved}.", messages.SUCCESS
+            )
+
+        field = self.formfield_for_foreignkey(
+            Student._meta.get_field("school_class"), request, required=True
+        )
+        return self.confirm(
+            request,
+            queryset,
+            action="move_to_class",
+            question="Move these students to another class?",
+            button="Move to another class",
+            fields={"school_class": field},
+            act=act,
+        )
+
+
+@admin.register(Term)
+class TermAdmin(SchoolAdmin):
+    needed_role = Role.HEAD
+    list_display = ("name", "starts", "ends", "school")
+    list_filter = (("school", RelatedOnlyFieldListFilter),)
+    list_select_related = ("school",)
+    search_fields = ("name",)
+    autocomplete_fields = ("school",)
+    date_hierarchy = "starts"
+
+
+@admin.register(Grade)
+class GradeAdmin(SchoolAdmin):
+    list_display = ("student", "school_class", "subject", "mark", "term", "teacher")
+    list_filter = (
+        ("term", RelatedOnlyFieldListFilter),
+        ("student__school_class", RelatedOnlyFieldListFilter),
+        ("subject", admin.AllValuesFieldListFilter),
+    )
+    list_select_related = ("student__school_class", "term", "teacher")
+    search_fields = ("student__last_name", "student__first_name", "=student__number", "subject")
+    autocomplete_fields = ("student",)
+    readonly_fields = ("teacher",)
+    fields = ("student", "term", "subject", "mark", "comment", "teacher")
+
+    @admin.display(description="class", ordering="student__school_class__name")
+    def school_class(self, grade: Grade) -> SchoolClass | None:
+        return grade.student.school_class
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        obj.teacher_id = obj.teacher_id or request.user.pk
+        super().save_model(request, obj, form, change)
+
+
+@admin.register(Report)
+class ReportAdmin(SchoolAdmin):
+    """Made by "Generate reports" on classes, never by hand: what is printed are the grades."""
+
+    list_display = ("student", "school_class", "term", "created_at", "created_by", "download")
+    list_filter = (
+        ("term", RelatedOnlyFieldListFilter),
+        ("student__school_class", RelatedOnlyFieldListFilter),
+    )
+    list_select_related = ("student__school_class", "term", "created_by")
+    search_fields = ("student__last_name", "student__first_name", "=student__number")
+    date_hierarchy = "created_at"
+    fields = ("student", "term", "created_at", "created_by", "download")
+    readonly_fields = fields
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description="class", ordering="student__school_class__name")
+    def school_class(self, report: Report) -> SchoolClass | None:
+        return report.student.school_class
+
+    @admin.display(description="PDF")
+    def download(self, report: Report) -> str:
+        return format_html('<a href="{}">Download</a>', reverse("report", args=[report.pk]))

@@ -1,0 +1,7 @@
+from simple_history import register
+
+from apps.schools.models import Grade, Membership, School, SchoolClass, Student, Term
+
+# Reports are made from the others.
+for model in (School, Membership, SchoolClass, Student, Term, Grade):
+    register(model)

@@ -1,0 +1,140 @@
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from config.environment import Environment, explain, load_environment
+
+COMPLETE = {
+    "secret_key": "x" * 48,
+    "database_url": "postgresql://user:secret@db/app",
+    "allowed_hosts": "www.example.com, api.example.com",
+    "public_url": "https://www.example.com/",
+    "email_url": "smtp://user:p%40ss@mail.example.com:587",
+    "broker_url": "memory://",
+    "s3_bucket": "files",
+}
+
+
+def refusal(**values: object) -> str:
+    with pytest.raises(ValidationError) as refused:
+        Environment(**values)  # type: ignore[arg-type]  # wrong on purpose
+    return "\n".join(explain(refused.value))
+
+
+@pytest.fixture
+def production(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The environment of a machine in production."""
+    monkeypatch.setenv("APP_ENVIRONMENT", "production")
+    for name, value in COMPLETE.items():
+        monkeypatch.setenv(f"APP_{name.upper()}", value)
+    return monkeypatch
+
+
+def test_production_names_everything_it_lacks_at_once(production: pytest.MonkeyPatch) -> None:
+    for name in COMPLETE:
+        production.delenv(f"APP_{name.upper()}")
+
+    with pytest.raises(SystemExit) as refused:
+        load_environment()
+
+    for name in ("SECRET_KEY", "DATABASE_URL", "ALLOWED_HOSTS", "PUBLIC_URL", "EMAIL_URL"):
+        assert f"APP_{name}" in str(refused.value)
+
+
+def test_production_refuses_a_short_secret(production: pytest.MonkeyPatch) -> None:
+    production.setenv("APP_SECRET_KEY", "x" * 31)
+
+    with pytest.raises(SystemExit, match="32 characters"):
+        load_environment()
+
+
+@pytest.mark.usefixtures("production")
+def test_production_starts_with_what_it_needs() -> None:
+    environment = load_environment()
+
+    assert environment.production
+    assert environment.hosts == ["www.example.com", "api.example.com"]
+    assert environment.site == "https://www.example.com"
+
+
+def test_secrets_do_not_show_when_settings_are_printed() -> None:
+    assert "do-not-show" not in repr(Environment(secret_key=SecretStr("do-not-show-this")))
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "host", "options"),
+    [
+        ("postgres://u:p@h/d", "d", "h", {}),
+        ("postgresql://u:p@h:5433/d?sslmode=require", "d", "h", {"sslmode": "require"}),
+        ("postgresql:///d?host=/var/run/sockets", "d", "", {"host": "/var/run/sockets"}),
+    ],
+)
+def test_database_urls_are_taken_as_providers_write_them(
+    url: str, name: str, host: str, options: dict[str, str]
+) -> None:
+    database = Environment(database_url=SecretStr(url)).database
+
+    assert (database["NAME"], database["HOST"]) == (name, host)
+    assert options.items() <= database["OPTIONS"].items()
+    assert database["OPTIONS"]["pool"]["max_size"] == 20
+
+
+def test_characters_that_are_escaped_in_a_url_are_themselves_again() -> None:
+    url = SecretStr("postgresql://us%40er:p%2Fss@h/d")
+
+    database = Environment(database_url=url).database
+
+    assert [database["USER"], database["PASSWORD"]] == ["us@er", "p/ss"]
+
+
+def test_a_sqlite_file_is_named_relative_to_the_project_or_from_the_root() -> None:
+    relative = Environment(database_url=SecretStr("sqlite:///x.db")).database["NAME"]
+    absolute = Environment(database_url=SecretStr("sqlite:////srv/x.db")).database["NAME"]
+
+    assert relative.parent.joinpath("manage.py").exists()
+    assert str(absolute) == "/srv/x.db"
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost", "mysql://u:p@h/d", "://", "postgresql://h:port/d", "sqlite://x.db"]
+)
+def test_a_wrong_database_url_is_refused_with_an_example_and_not_repeated(url: str) -> None:
+    sentence = refusal(database_url=url)
+
+    assert sentence.startswith("APP_DATABASE_URL is not a URL of a known database")
+    assert "mysql" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "ssl", "starttls"),
+    [
+        ("smtp://user:p%40ss@mail.example.com", 587, False, True),
+        ("smtps://user:p%40ss@mail.example.com", 465, True, False),
+        ("smtp://user:p%40ss@mail.example.com:1025?starttls=false", 1025, False, False),
+    ],
+)
+def test_e_mail_goes_to_the_server_that_the_url_names(
+    url: str, port: int, ssl: bool, starttls: bool
+) -> None:
+    server = Environment(email_url=SecretStr(url)).mail_server
+
+    assert (server["HOST"], server["HOST_PASSWORD"]) == ("mail.example.com", "p@ss")
+    assert (server["PORT"], server["USE_SSL"], server["USE_TLS"]) == (port, ssl, starttls)
+
+
+@pytest.mark.parametrize("url", ["mail.example.com", "http://h", "smtp://", "smtp://h:port"])
+def test_a_wrong_mail_server_is_refused(url: str) -> None:
+    assert refusal(email_url=url).startswith("APP_EMAIL_URL is not a URL of a mail server")
+
+
+@pytest.mark.parametrize("url", ["www.example.com", "ftp://example.com", "https://"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    assert refusal(public_url=url).startswith("APP_PUBLIC_URL is not a web address")
+    assert refusal(cors_origins=url).startswith("APP_CORS_ORIGINS has something in it")
+
+
+def test_a_path_is_no_part_of_an_origin() -> None:
+    assert "APP_CORS_ORIGINS" in refusal(cors_origins="https://example.com/app")
+
+
+def test_a_wrong_number_is_named() -> None:
+    assert refusal(port="eighty").startswith("APP_PORT ")

@@ -1,0 +1,43 @@
+"""Jobs in tests are kept and not sent: `run_jobs()` runs them, in the test's own process."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from uuid import UUID
+
+import pytest
+from celery import current_app
+from django.utils import timezone
+
+from apps.jobs.models import Job
+
+RunJobs = Callable[..., list[Job]]
+
+
+def run_job(pk: UUID | str) -> Job:
+    """What a worker does with a message. What the task raises stands in the ledger."""
+    task = current_app.tasks[Job.objects.get(pk=pk).name]
+    task.push_request(id=str(pk), called_directly=False)
+    try:
+        with suppress(Exception):
+            task()
+    finally:
+        task.pop_request()
+    return Job.objects.get(pk=pk)
+
+
+@pytest.fixture
+def run_jobs() -> RunJobs:
+    """Runs every queued job, also those that jobs add, and returns them.
+
+    `run_jobs(later=True)` does not wait for the time of jobs that are to run later, retries too.
+    """
+
+    def run(*, later: bool = False) -> list[Job]:
+        ran = []
+        queued = Job.objects.filter(state=Job.State.QUEUED).order_by("run_at")
+        while job := (queued if later else queued.filter(run_at__lte=timezone.now())).first():
+            Job.objects.filter(pk=job.pk, run_at__gt=timezone.now()).update(run_at=timezone.now())
+            ran.append(run_job(job.pk))
+        return ran
+
+    return run

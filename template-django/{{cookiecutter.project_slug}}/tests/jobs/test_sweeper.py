@@ -1,0 +1,284 @@
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery import Celery
+from django.contrib.auth.models import Group
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from apps.jobs import sending, services, sweeper
+from apps.jobs.leases import leases
+from apps.jobs.models import Job
+from apps.jobs.sending import Outbox
+from apps.jobs.task import enqueue
+from tests.jobs import tasks
+from tests.jobs.plugin import run_job
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """What is sent, as if a broker were there."""
+    sent: list[Job] = []
+    monkeypatch.setattr(sending, "send", sent.append)
+    monkeypatch.setattr(sending, "is_embedded", lambda: False)
+    return sent
+
+
+def age(job: Job, seconds: float = 3600) -> None:
+    then = timezone.now() - timedelta(seconds=seconds)
+    Job.objects.filter(pk=job.pk).update(due_at=then)
+
+
+@pytest.mark.django_db
+def test_looking_costs_one_query_when_nothing_is_due(
+    django_assert_num_queries: Callable[[int], Any],
+) -> None:
+    tasks.found.apply_async(("chess",), countdown=60)
+
+    with django_assert_num_queries(1):
+        assert sweeper.sweep(4) == []
+
+
+@pytest.mark.django_db
+def test_a_job_whose_worker_died_is_given_to_another(sent: list[Job]) -> None:
+    job = services.claim(enqueue(tasks.found, "chess").pk)
+    assert job
+    assert sweeper.sweep(4) == []
+    age(job)
+
+    sweeper.sweep(4)
+    sweeper.sweep(4)
+
+    assert [one.pk for one in sent] == [job.pk]
+    with pytest.raises(services.LeaseLostError):
+        services.succeed(job, None)
+    assert run_job(job.pk).attempts == 2
+    assert Group.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_job_that_kills_its_workers_fails_in_the_end(sent: list[Job]) -> None:
+    job = enqueue(tasks.found, "chess")
+    for _ in range(5):
+        assert services.claim(job.pk)
+        age(job)
+        sweeper.sweep(4)
+
+    job.refresh_from_db()
+    assert (job.state, job.attempts) == (Job.State.FAILED, 5)
+    assert "happened 5 times" in job.error
+
+
+@pytest.mark.django_db
+def test_a_message_that_was_lost_is_sent_again_more_and_more_rarely(sent: list[Job]) -> None:
+    job = enqueue(tasks.found, "chess")
+    waits = []
+    for _ in range(3):
+        age(job)
+        sweeper.sweep(1)
+        job.refresh_from_db()
+        assert job.due_at
+        waits.append(round((job.due_at - timezone.now()).total_seconds()))
+
+    assert len(sent) == 3
+    assert waits == [20, 40, 80]
+
+
+@pytest.mark.django_db
+def test_a_busy_worker_does_not_repeat_what_waits_its_turn(sent: list[Job]) -> None:
+    waiting, retried = enqueue(tasks.found, "chess"), enqueue(tasks.found, "go")
+    Job.objects.filter(pk=retried.pk).update(sends=0)
+    age(waiting)
+    age(retried)
+
+    sweeper.sweep(0)
+
+    assert sent == [retried]
+
+
+@pytest.mark.django_db
+def test_nothing_is_sent_while_the_broker_is_down(
+    sent: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    age(enqueue(tasks.found, "chess"))
+    monkeypatch.setattr(sending.outbox, "_pause_ends", time.monotonic() + 60)
+
+    assert sweeper.sweep(4) == []
+
+
+@pytest.mark.django_db
+def test_everything_is_sent_again_when_the_broker_comes_back(sent: list[Job]) -> None:
+    job = enqueue(tasks.found, "chess")
+    later = tasks.found.apply_async(("go",), countdown=60)
+    assert sweeper.sweep(4) == []
+
+    watch = sweeper.Sweeper(2)
+    watch.broker_came_back()
+    watch.look()
+
+    assert sent == [job]
+    assert later.id != str(job.pk)
+
+
+@pytest.mark.django_db
+def test_embedded_a_worker_takes_what_it_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Job] = []
+    monkeypatch.setattr(sending, "send", sent.append)
+    jobs = [enqueue(tasks.found, str(number)) for number in range(3)]
+
+    assert sweeper.sweep(0) == []
+    assert sweeper.sweep(2) == jobs[:2]
+    assert sweeper.sweep(2) == jobs[2:]
+
+
+@pytest.mark.django_db
+def test_a_sweep_that_the_database_refuses_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(free: int) -> list[Job]:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(sweeper, "sweep", refuse)
+    monkeypatch.setattr(connection, "close", lambda: None)
+
+    sweeper.Sweeper(2).look()
+
+
+def test_a_worker_sweeps_from_ready_until_it_stops(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    ended: list[int] = []
+    monkeypatch.setattr(sweeper, "_sweeper", None)
+    monkeypatch.setattr(sweeper, "EMBEDDED_PAUSE", 60)
+    monkeypatch.setattr(sweeper.Sweeper, "look", lambda self: looks.append(1))
+    monkeypatch.setattr(settings, "ENV", SimpleNamespace(shutdown_timeout=0.02))
+    monkeypatch.setattr(os, "_exit", ended.append)
+
+    consumer = SimpleNamespace(controller=SimpleNamespace(concurrency=3))
+    sweeper.start(sender=consumer)
+    sweeper.start(sender=consumer)
+    sweeper.look_for_more()
+    watch = sweeper._sweeper
+    assert watch is not None
+    sweeper.end_in_time()
+    watch._thread.join(5)
+
+    assert not watch._thread.is_alive()
+    assert looks
+    while not ended:
+        time.sleep(0.01)
+    assert ended == [0]
+
+
+def test_a_broker_that_is_down_neither_fails_nor_holds_up_who_sends() -> None:
+    outbox = Outbox(Celery(broker="amqp://127.0.0.1:1//", set_as_current=False))
+    began = time.monotonic()
+
+    assert outbox.put(Job(name="some.task"))
+    assert outbox.put(Job(name="some.task", options={"queue": "slow", "expires": None}))
+    assert time.monotonic() - began < 0.2
+
+    assert outbox.flush(10)
+    assert outbox.is_down
+
+
+def test_an_outbox_that_is_full_leaves_the_job_to_the_sweepers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sending, "MOST_WAITING", 1)
+    outbox = Outbox(Celery(broker="memory://", set_as_current=False))
+    monkeypatch.setattr(outbox, "_send", lambda: None)
+
+    assert outbox.put(Job(name="some.task"))
+    assert not outbox.put(Job(name="some.task"))
+    assert not outbox.flush(0.02)
+
+
+def test_a_message_says_no_more_than_which_job() -> None:
+    app = Celery(broker="memory://", set_as_current=False)
+    app.conf.task_default_queue = "of-this-test"
+    outbox = Outbox(app)
+
+    outbox.put(job := Job(name="some.task", args=["a secret"]))
+    assert outbox.flush(5)
+
+    with app.connection_for_read() as broker, broker.SimpleQueue("of-this-test") as queue:
+        message = queue.get(timeout=2)
+    assert message.headers["id"] == str(job.pk)
+    assert "secret" not in str(message.payload)
+
+
+def test_a_forked_process_has_an_outbox_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sending.outbox
+    monkeypatch.setattr(sending, "outbox", before)
+
+    sending.start_anew_after_a_fork()
+
+    assert sending.outbox is not before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_body_longer_than_its_lease_is_neither_lost_nor_done_twice(
+    settings: Any, tmp_path: Path
+) -> None:
+    """On SQLite the body keeps everybody from renewing, and from taking over, too."""
+    settings.JOB_LEASE = 0.2
+    job = enqueue(tasks.found_slowly, "chess", 0.7, str(tmp_path / "trace"))
+
+    def work() -> None:
+        try:
+            run_job(job.pk)
+        finally:
+            connection.close()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    while worker.is_alive():
+        sweeper.sweep(4)
+        time.sleep(0.02)
+    worker.join()
+
+    job.refresh_from_db()
+    assert (job.state, job.attempts, Group.objects.count()) == (Job.State.SUCCEEDED, 1, 1)
+    assert leases.held == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_leases_are_renewed_while_a_job_runs(settings: Any) -> None:
+    settings.JOB_LEASE = 0.2
+    job = services.claim(enqueue(tasks.found, "chess").pk)
+    assert job
+    with leases.hold(job.token):
+        time.sleep(0.4)
+        job.refresh_from_db()
+        assert job.due_at
+        assert job.due_at > timezone.now()
+    assert leases._thread is not None
+    leases._thread.join(5)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_renewal_that_fails_is_tried_again(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.JOB_LEASE = 0.04
+    tried = threading.Event()
+
+    def refuse(tokens: object) -> int:
+        if tried.is_set():
+            return 1
+        tried.set()
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(services, "renew", refuse)
+    job = Job(lease="6a1f7a52-6c1e-4c9b-9a43-0d5a3a0c1f10")
+    with leases.hold(job.token):
+        assert tried.wait(5)
+    if leases._thread is not None:
+        leases._thread.join(5)

@@ -1,0 +1,80 @@
+from typing import Any
+
+import jwt
+import pytest
+from django.conf import settings
+from rest_framework.test import APIClient
+
+from apps.users.models import User
+from tests.users.factories import PASSWORD
+
+
+@pytest.fixture
+def credentials(user: User) -> dict[str, str]:
+    return {User.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
+
+
+@pytest.fixture
+def tokens(api: APIClient, credentials: dict[str, str]) -> dict[str, Any]:
+    issued: dict[str, Any] = api.post("/api/auth/token", credentials).json()
+    return issued
+
+
+def status_with(api: APIClient, access: str) -> int:
+    api.credentials(HTTP_AUTHORIZATION=f"Bearer {access}")
+    status = api.get("/api/me").status_code
+    api.credentials()
+    return status
+
+
+def test_an_access_token_opens_the_api(api: APIClient, tokens: dict[str, Any]) -> None:
+    assert status_with(api, tokens["access"]) == 200
+
+
+def test_wrong_credentials_are_refused(api: APIClient, credentials: dict[str, str]) -> None:
+    response = api.post("/api/auth/token", credentials | {"password": "wrong"})
+
+    assert response.status_code == 401
+    assert response["Content-Type"] == "application/problem+json"
+
+
+def test_a_refresh_token_works_once(api: APIClient, tokens: dict[str, Any]) -> None:
+    old = {"refresh": tokens["refresh"]}
+    fresh = api.post("/api/auth/refresh", old)
+    again = api.post("/api/auth/refresh", old)
+
+    assert fresh.status_code == 200
+    assert status_with(api, fresh.json()["access"]) == 200
+    assert again.status_code == 401
+    assert again["Content-Type"] == "application/problem+json"
+
+
+def test_logging_out_ends_the_refresh_token(api: APIClient, tokens: dict[str, Any]) -> None:
+    refresh = {"refresh": tokens["refresh"]}
+
+    assert api.post("/api/auth/logout", refresh).status_code == 200
+    assert api.post("/api/auth/refresh", refresh).status_code == 401
+
+
+def test_a_new_password_ends_what_was_issued_before(
+    api: APIClient, user: User, tokens: dict[str, Any]
+) -> None:
+    user.set_password("another-password-for-tests")
+    user.save()
+
+    assert status_with(api, tokens["access"]) == 401
+
+
+def test_a_token_signed_in_another_way_is_refused(api: APIClient, tokens: dict[str, Any]) -> None:
+    claims = jwt.decode(tokens["access"], options={"verify_signature": False})
+
+    assert status_with(api, jwt.encode(claims, "", algorithm="none")) == 401
+    assert status_with(api, jwt.encode(claims, settings.SECRET_KEY, algorithm="HS384")) == 401
+    assert status_with(api, jwt.encode(claims, settings.SECRET_KEY, algorithm="HS256")) == 200
+
+
+def test_guessing_passwords_is_slowed_down(api: APIClient, credentials: dict[str, str]) -> None:
+    wrong = credentials | {"password": "wrong"}
+    statuses = [api.post("/api/auth/token", wrong).status_code for _ in range(21)]
+
+    assert statuses == [401] * 20 + [429]

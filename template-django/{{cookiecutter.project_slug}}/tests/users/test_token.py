@@ -1,0 +1,65 @@
+import pytest
+from rest_framework.test import APIClient
+
+from apps.users.models import User
+from tests.users.factories import PASSWORD
+
+
+@pytest.fixture
+def credentials(user: User) -> dict[str, str]:
+    return {User.USERNAME_FIELD: user.get_username(), "password": PASSWORD}
+
+
+def test_a_token_opens_the_api_until_it_is_revoked(
+    api: APIClient, credentials: dict[str, str]
+) -> None:
+    token = api.post("/api/auth/token", credentials).json()["token"]
+    same = api.post("/api/auth/token", credentials).json()["token"]
+    api.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+
+    assert same == token
+    assert api.get("/api/me").status_code == 200
+    assert api.delete("/api/auth/token").status_code == 204
+    refused = api.get("/api/me")
+    assert refused.status_code == 401
+    assert refused["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("password", ["wrong", PASSWORD.upper()])
+def test_wrong_credentials_are_refused(
+    api: APIClient, credentials: dict[str, str], password: str
+) -> None:
+    response = api.post("/api/auth/token", credentials | {"password": password})
+
+    assert response.status_code == 401
+    assert response["Content-Type"] == "application/problem+json"
+    assert "No user has this" in response.json()["detail"]
+
+
+def test_a_user_who_was_switched_off_gets_in_no_more(
+    api: APIClient, user: User, credentials: dict[str, str]
+) -> None:
+    token = api.post("/api/auth/token", credentials).json()["token"]
+    User.objects.update(is_active=False)
+
+    assert api.post("/api/auth/token", credentials).status_code == 401
+    api.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+    assert api.get("/api/me").status_code == 401
+
+
+def test_missing_credentials_are_named(api: APIClient, db: None) -> None:
+    response = api.post("/api/auth/token", {})
+
+    assert response.status_code == 422
+    assert ["body", "password"] in [error["location"] for error in response.json()["errors"]]
+
+
+def test_revoking_needs_the_token(api: APIClient, db: None) -> None:
+    assert api.delete("/api/auth/token").status_code == 401
+
+
+def test_guessing_passwords_is_slowed_down(api: APIClient, credentials: dict[str, str]) -> None:
+    wrong = credentials | {"password": "wrong"}
+    statuses = [api.post("/api/auth/token", wrong).status_code for _ in range(21)]
+
+    assert statuses == [401] * 20 + [429]
