@@ -30,6 +30,8 @@ MOST_COMBINATIONS = 4096
 # The text of these is not ours, or not for a parser.
 _PROSE = ("LICENSE",)
 _LEFTOVER = re.compile(r"{%|%}|{#-?\s|\bcookiecutter\.\w|\b_copier_\w")
+# A page of the project's own has tags that are meant for Django.
+_LEFTOVER_IN_PAGE = re.compile(r"{%-?\s*(end)?raw\b|\bcookiecutter\.\w|\b_copier_\w")
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,8 @@ def _read_alone(result: Result) -> Iterator[str]:
                 parse(result.text)
             except (ValueError, SyntaxError, yaml.YAMLError, configparser.Error) as error:
                 yield f"does not parse as {ending}: {error}"
-    if leftover := _LEFTOVER.search(result.text):
+    of_engines = _LEFTOVER_IN_PAGE if "/templates/" in result.path else _LEFTOVER
+    if leftover := of_engines.search(result.text):
         yield f"a tag of the template is left over: {leftover.group()!r}"
     if result.text and not result.path.startswith(_PROSE):
         if not result.text.endswith("\n") or result.text.endswith("\n\n"):

@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
+from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from apps.users.models import User
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # Nothing of the browser's own may wait for the network. Root has no sandbox.
@@ -46,7 +50,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(accept_downloads=True, viewport={"width": 1280, "height": 860})
+    context = browser.new_context(accept_downloads=True, viewport={"width": 1440, "height": 900})
     context.set_default_timeout(PATIENCE)
     yield context
     context.close()
@@ -72,6 +76,16 @@ def log_in(page: Page, site: str, login: str, password: str) -> None:
     page.fill("input[name=password]", password)
     page.press("input[name=password]", "Enter")
     page.wait_for_url(f"{site}/admin/")
+
+
+def enter(page: Page, site: str, user: User) -> None:
+    """Be logged in without the form, for tests of other pages."""
+    client = Client()
+    client.force_login(user)
+    session = client.cookies[settings.SESSION_COOKIE_NAME].value
+    page.context.add_cookies(
+        [{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": site}]
+    )
 
 
 def screenshot(page: Page, name: str) -> None:

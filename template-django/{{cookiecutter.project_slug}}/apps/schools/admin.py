@@ -221,15 +221,24 @@ class MembershipAdmin(SchoolAdmin):
     def get_form(
         self, request: HttpRequest, obj: Membership | None = None, change: bool = False, **kw: Any
     ) -> Any:
-        if obj is None:
-            kw["form"] = MembershipForm
-        return super().get_form(request, obj, change, **kw)
+        if obj is not None:
+            return super().get_form(request, obj, change, **kw)
+        form: Any = super().get_form(request, obj, change, **kw | {"form": MembershipForm})
+        # The theme's input for a login.
+        login: Any = User._meta.get_field(User.USERNAME_FIELD)
+        field: Any = self.formfield_for_dbfield(login, request)
+        form.base_fields["person"].widget = field.widget
+        return form
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return ("school", "user", "role") if obj else ("school", "person", "role")
+        return ("school", "member", "role") if obj else ("school", "person", "role")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return (*super().get_readonly_fields(request, obj), *(("user",) if obj else ()))
+        return (*super().get_readonly_fields(request, obj), *(("member",) if obj else ()))
+
+    @admin.display(description="person")
+    def member(self, membership: Membership) -> str:
+        return str(membership.user)
 
     def is_within_role(self, request: HttpRequest, obj: Any) -> bool:
         if (
@@ -320,10 +329,18 @@ class SchoolClassAdmin(SchoolAdmin):
         )
 
 
-class GradeInline(SchoolScope, TabularInline):
+class GivenBy:
+    """A teacher's name without the link to the account, which few may open."""
+
+    @admin.display(description="teacher")
+    def given_by(self, grade: Grade) -> str:
+        return str(grade.teacher or "")
+
+
+class GradeInline(GivenBy, SchoolScope, TabularInline):
     model = Grade
-    fields = ("term", "subject", "mark", "comment", "teacher")
-    readonly_fields = ("teacher",)
+    fields = ("term", "subject", "mark", "comment", "given_by")
+    readonly_fields = ("given_by",)
     extra = 0
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -333,6 +350,10 @@ class GradeInline(SchoolScope, TabularInline):
         field = super().formfield_for_dbfield(db_field, request, **options)
         if db_field.name == "comment" and field:
             field.widget.attrs["rows"] = 2
+        if db_field.name == "term" and field:
+            # In a narrow column there is no room for links.
+            for verb in ("add", "change", "delete", "view"):
+                setattr(field.widget, f"can_{verb}_related", False)
         return field
 
 
@@ -400,7 +421,7 @@ class TermAdmin(SchoolAdmin):
 
 
 @admin.register(Grade)
-class GradeAdmin(SchoolAdmin):
+class GradeAdmin(GivenBy, SchoolAdmin):
     list_display = ("student", "school_class", "subject", "mark", "term", "teacher")
     list_filter = (
         ("term", RelatedOnlyFieldListFilter),
@@ -410,8 +431,8 @@ class GradeAdmin(SchoolAdmin):
     list_select_related = ("student__school_class", "term", "teacher")
     search_fields = ("student__last_name", "student__first_name", "=student__number", "subject")
     autocomplete_fields = ("student",)
-    readonly_fields = ("teacher",)
-    fields = ("student", "term", "subject", "mark", "comment", "teacher")
+    readonly_fields = ("given_by",)
+    fields = ("student", "term", "subject", "mark", "comment", "given_by")
 
     @admin.display(description="class", ordering="student__school_class__name")
     def school_class(self, grade: Grade) -> SchoolClass | None:
@@ -434,7 +455,7 @@ class ReportAdmin(SchoolAdmin):
     list_select_related = ("student__school_class", "term", "created_by")
     search_fields = ("student__last_name", "student__first_name", "=student__number")
     date_hierarchy = "created_at"
-    fields = ("student", "term", "created_at", "created_by", "download")
+    fields = ("student", "term", "created_at", "made_by", "download")
     readonly_fields = fields
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -446,6 +467,10 @@ class ReportAdmin(SchoolAdmin):
     @admin.display(description="class", ordering="student__school_class__name")
     def school_class(self, report: Report) -> SchoolClass | None:
         return report.student.school_class
+
+    @admin.display(description="created by")
+    def made_by(self, report: Report) -> str:
+        return str(report.created_by or "")
 
     @admin.display(description="PDF")
     def download(self, report: Report) -> str:

@@ -1,7 +1,7 @@
 """What the apps' resources.py derive from: the table of one model, as one user may use it."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from operator import itemgetter
 from typing import Any, ClassVar, Final
 
@@ -318,5 +318,10 @@ def register(resource: type[TransferResource]) -> type[TransferResource]:
 
 def resource_of(model: type[Model]) -> type[TransferResource] | None:
     """The resource that the model's app registers in its resources.py."""
-    autodiscover_modules("resources")
+    discover()
     return registered.get(model)
+
+
+@cache
+def discover() -> None:
+    autodiscover_modules("resources")

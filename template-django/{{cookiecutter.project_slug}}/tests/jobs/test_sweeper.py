@@ -6,15 +6,17 @@ from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from celery import Celery
+from celery.worker import state
 from django.contrib.auth.models import Group
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from apps.jobs import sending, services, sweeper
-from apps.jobs.leases import leases
+from apps.jobs import sending, services, sweeper, task
+from apps.jobs.leases import Leases
 from apps.jobs.models import Job
 from apps.jobs.sending import Outbox
 from apps.jobs.task import enqueue
@@ -29,6 +31,16 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     monkeypatch.setattr(sending, "send", sent.append)
     monkeypatch.setattr(sending, "is_embedded", lambda: False)
     return sent
+
+
+@pytest.fixture
+def short_leases(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Leases:
+    """Leases of 0.2 s, renewed by a thread that knows it from its start."""
+    settings.JOB_LEASE = 0.2
+    fresh = Leases()
+    monkeypatch.setattr(task, "leases", fresh)
+    monkeypatch.setattr(sweeper, "leases", fresh)
+    return fresh
 
 
 def age(job: Job, seconds: float = 3600) -> None:
@@ -152,28 +164,47 @@ def test_a_sweep_that_the_database_refuses_is_tried_again(monkeypatch: pytest.Mo
 def test_a_worker_sweeps_from_ready_until_it_stops(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks: list[int] = []
+    looked = threading.Event()
     ended: list[int] = []
+    exited = threading.Event()
     monkeypatch.setattr(sweeper, "_sweeper", None)
-    monkeypatch.setattr(sweeper, "EMBEDDED_PAUSE", 60)
-    monkeypatch.setattr(sweeper.Sweeper, "look", lambda self: looks.append(1))
-    monkeypatch.setattr(settings, "ENV", SimpleNamespace(shutdown_timeout=0.02))
-    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setattr(sweeper, "EMBEDDED_PAUSE", 0.02)
+    monkeypatch.setattr(sweeper.Sweeper, "look", lambda self: looked.set())
+    settings.ENV = SimpleNamespace(shutdown_timeout=0.02)
 
+    def exit_with(code: int) -> None:
+        ended.append(code)
+        exited.set()
+
+    monkeypatch.setattr(os, "_exit", exit_with)
     consumer = SimpleNamespace(controller=SimpleNamespace(concurrency=3))
     sweeper.start(sender=consumer)
     sweeper.start(sender=consumer)
     sweeper.look_for_more()
     watch = sweeper._sweeper
     assert watch is not None
+    assert looked.wait(5)
     sweeper.end_in_time()
     watch._thread.join(5)
 
     assert not watch._thread.is_alive()
-    assert looks
-    while not ended:
-        time.sleep(0.01)
+    assert exited.wait(5)
     assert ended == [0]
+
+
+def test_a_task_that_does_not_end_is_cut_off(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[int] = []
+    settings.ENV = SimpleNamespace(shutdown_timeout=0.1)
+    monkeypatch.setattr(state, "reserved_requests", {"a task"})
+    monkeypatch.setattr(os, "_exit", ended.append)
+    began = time.monotonic()
+
+    sweeper._end()
+
+    assert ended == [0]
+    assert time.monotonic() - began >= 0.1
 
 
 def test_a_broker_that_is_down_neither_fails_nor_holds_up_who_sends() -> None:
@@ -225,10 +256,9 @@ def test_a_forked_process_has_an_outbox_of_its_own(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.django_db(transaction=True)
 def test_a_body_longer_than_its_lease_is_neither_lost_nor_done_twice(
-    settings: Any, tmp_path: Path
+    short_leases: Leases, tmp_path: Path
 ) -> None:
     """On SQLite the body keeps everybody from renewing, and from taking over, too."""
-    settings.JOB_LEASE = 0.2
     job = enqueue(tasks.found_slowly, "chess", 0.7, str(tmp_path / "trace"))
 
     def work() -> None:
@@ -246,39 +276,59 @@ def test_a_body_longer_than_its_lease_is_neither_lost_nor_done_twice(
 
     job.refresh_from_db()
     assert (job.state, job.attempts, Group.objects.count()) == (Job.State.SUCCEEDED, 1, 1)
-    assert leases.held == []
+    assert short_leases.held == []
 
 
 @pytest.mark.django_db(transaction=True)
-def test_leases_are_renewed_while_a_job_runs(settings: Any) -> None:
-    settings.JOB_LEASE = 0.2
+def test_leases_are_renewed_while_a_job_runs(short_leases: Leases) -> None:
     job = services.claim(enqueue(tasks.found, "chess").pk)
     assert job
-    with leases.hold(job.token):
+    with short_leases.hold(job.token):
         time.sleep(0.4)
         job.refresh_from_db()
         assert job.due_at
         assert job.due_at > timezone.now()
-    assert leases._thread is not None
-    leases._thread.join(5)
+    end(short_leases)
+
+
+@pytest.mark.django_db
+def test_a_worker_does_not_take_over_from_itself(sent: list[Job], short_leases: Leases) -> None:
+    job = services.claim(enqueue(tasks.found, "chess").pk)
+    assert job
+    age(job)
+
+    with short_leases.hold(job.token):
+        sweeper.sweep(4)
+    job.refresh_from_db()
+    assert job.state == Job.State.RUNNING
+
+    sweeper.sweep(4)
+    job.refresh_from_db()
+    assert job.state == Job.State.QUEUED
+    end(short_leases)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_renewal_that_fails_is_tried_again(
-    settings: Any, monkeypatch: pytest.MonkeyPatch
+    short_leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.JOB_LEASE = 0.04
-    tried = threading.Event()
+    tried, renewed = threading.Event(), threading.Event()
 
-    def refuse(tokens: object) -> int:
+    def refuse_once(tokens: object) -> int:
         if tried.is_set():
+            renewed.set()
             return 1
         tried.set()
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(services, "renew", refuse)
-    job = Job(lease="6a1f7a52-6c1e-4c9b-9a43-0d5a3a0c1f10")
-    with leases.hold(job.token):
-        assert tried.wait(5)
-    if leases._thread is not None:
-        leases._thread.join(5)
+    monkeypatch.setattr(services, "renew", refuse_once)
+    with short_leases.hold(uuid4()):
+        assert renewed.wait(5)
+    end(short_leases)
+
+
+def end(leases: Leases) -> None:
+    """The thread ends by itself when there is nothing to renew."""
+    if thread := leases._thread:
+        thread.join(5)
+        assert not thread.is_alive()

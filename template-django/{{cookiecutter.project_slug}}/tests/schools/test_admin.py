@@ -340,6 +340,16 @@ def test_a_head_opens_the_own_school_to_a_person(head: Client, ours: Place, thei
         assert list(errors_of(head.post(add("membership"), wrong)))[:1] == [field]
 
 
+def test_names_of_people_are_no_links_to_accounts(head: Client, ours: Place) -> None:
+    ours.grade.teacher = ours.teacher
+    ours.grade.save()
+    membership = ours.school.memberships.get(user=ours.teacher)
+    for row in (ours.student, ours.grade, membership):
+        page = head.get(change(row)).content.decode()
+        assert str(ours.teacher) in page
+        assert reverse("admin:users_user_change", args=[ours.teacher.pk]) not in page
+
+
 def test_a_head_cannot_rise(head: Client, ours: Place, theirs: Place) -> None:
     mine = ours.school.memberships.get(user=ours.head)
     assert head.post(change(mine), {"role": "teacher"}).status_code == 403

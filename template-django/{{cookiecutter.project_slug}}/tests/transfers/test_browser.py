@@ -7,9 +7,8 @@ from playwright.sync_api import Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from apps.schools.models import Role
-from tests.browser import log_in, screenshot
+from tests.browser import enter, screenshot
 from tests.schools.factories import make_class, make_member, make_school
-from tests.users.factories import PASSWORD
 
 GOOD = "number,first name,last name,birth date,class\n1,Zoë,Lindgren,2012-05-31,5b\n"
 
@@ -27,10 +26,9 @@ def test_a_head_sees_two_bad_rows_mends_the_file_and_imports_it(
     school = make_school()
     make_class(school, name="5b")
     file = tmp_path / "students.csv"
-    log_in(page, site, make_member(school, Role.HEAD, "head").get_username(), PASSWORD)
+    enter(page, site, make_member(school, Role.HEAD, "head"))
 
-    page.goto(f"{site}/admin/schools/student/")
-    page.get_by_role("link", name="Import").click()
+    page.goto(f"{site}/admin/schools/student/import/")
     file.write_text(GOOD + "2,Max,Berg,yesterday,5b\n3,Ida,Moen,2012-01-02,9z\n", "utf-8")
     send(page, file)
     expect(page.get_by_role("row", name="3 birth date “yesterday” is no date")).to_be_visible()
