@@ -72,7 +72,8 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
 def log_in(page: Page, site: str, login: str, password: str) -> None:
     page.goto(f"{site}/admin/login/?next=/admin/")
-    page.fill("input[name=username]", login)
+    # Django's own page says username, allauth's says login.
+    page.fill("input[name=username], input[name=login]", login)
     page.fill("input[name=password]", password)
     page.press("input[name=password]", "Enter")
     page.wait_for_url(f"{site}/admin/")

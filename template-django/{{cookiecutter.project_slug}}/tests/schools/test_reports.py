@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core import mail
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, storages
@@ -282,7 +283,7 @@ def test_nobody_else_downloads_them(
     assert teacher.post(page).status_code == 405
     assert teacher_api.get(file).status_code == 404
     assert api.get(file).status_code == 401
-    assert Client().get(page).headers["Location"].startswith(reverse("admin:login"))
+    assert Client().get(page).headers["Location"].startswith(str(settings.LOGIN_URL))
 
 
 def test_a_download_needs_the_permission_to_see_reports(teacher: Client, ours: Place) -> None:
