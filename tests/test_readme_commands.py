@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from proof.generate import with_cookiecutter
+from proof.generate import ROOT, with_cookiecutter
 from proof.postgres import Server
 from proof.processes import clean_environment, free_port, run, server
+from proof.questions import Questionnaire
+from proof.stacks import STACKS
 
 SERVES = re.compile(r"\bjust (dev|start)\b")
 BLOCK = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -22,6 +24,11 @@ def commands(document: Path) -> Iterator[str]:
         lines = block.replace("\\\n", " ").splitlines()
         shown = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")] or lines
         yield from (line.strip() for line in shown if line.strip() and not line.lstrip().startswith("#"))
+
+
+def more_for_production(answers: dict[str, object]) -> dict[str, str]:
+    complete = Questionnaire(ROOT).complete(answers)
+    return STACKS[complete["stack"]].production(complete, "")
 
 
 @pytest.mark.parametrize(
@@ -54,7 +61,7 @@ def test_every_command_in_the_documents_of_a_project_works(
             "APP_ALLOWED_HOSTS": "127.0.0.1",
             "APP_DATABASE_URL": url,
             "APP_ENVIRONMENT": "production",
-        }
+        } | more_for_production(answers)
         running = at_the_end.enter_context(ExitStack())
         for command in shown:
             print(f"$ {command}", flush=True)
@@ -65,6 +72,10 @@ def test_every_command_in_the_documents_of_a_project_works(
                 start = ["sh", "-c", f"exec {command}"]
                 environment = clean_environment(**settings)
                 running.enter_context(server(start, project, environment, ready, ctrl_c=serves[1] == "dev"))
+            elif "just migrate" in command:
+                # The next one serves production, on its database.
+                running.close()
+                print(run(["sh", "-c", command], project, clean_environment(**production)))
             elif command.startswith("curl "):
                 assert shutil.which("curl"), "this test needs curl"
                 asked = command.replace(":8000", f":{port}").replace("curl ", "curl --fail-with-body ", 1)
