@@ -10,7 +10,7 @@ import pytest
 
 from proof.generate import ROOT, with_cookiecutter
 from proof.processes import clean_environment
-from proof.projects import Variant, factors_of_running_code
+from proof.projects import Variant, factors_of_running_code, interpreter
 from proof.questions import Questionnaire
 
 QUESTIONNAIRE = Questionnaire(ROOT)
@@ -30,7 +30,8 @@ ROWS = [variant for stack in QUESTIONNAIRE.stacks for variant in each_value_once
 @pytest.mark.parametrize("variant", ROWS, ids=[variant.name for variant in ROWS])
 def test_no_dependency_of_a_project_is_accepted_as_its_name(variant: Variant, template: Path, tmp_path: Path) -> None:
     project = with_cookiecutter(template, variant.answers(QUESTIONNAIRE), tmp_path)
-    subprocess.run(["uv", "lock", "--quiet"], cwd=project, env=clean_environment(), check=True)
+    python, _ = interpreter(QUESTIONNAIRE.complete({})["python_version"])
+    subprocess.run(["uv", "lock", "--quiet"], cwd=project, env=clean_environment(UV_PYTHON=python), check=True)
     locked = tomllib.loads((project / "uv.lock").read_text("utf-8"))["package"]
     names = {package["name"] for package in locked} - {project.name}
     assert len(names) > 20

@@ -48,25 +48,23 @@ class Leases:
             return list(self._held)
 
     def _renew(self) -> None:
-        """Ends when there is nothing to renew, so that an idle process has no open connection."""
+        """Ends when there is nothing to renew; has a connection only while it renews."""
         pause = settings.JOB_LEASE / 4
-        try:
-            while True:
-                time.sleep(pause)
-                with self._lock:
-                    held = list(self._held)
-                    if not held:
-                        self._thread = None
-                        return
-                try:
-                    services.renew(held)
-                    pause = settings.JOB_LEASE / 4
-                except Error as error:
-                    logger.warning("leases_not_renewed", jobs=len(held), error=str(error))
-                    connection.close()
-                    pause = min(AFTER_A_FAILURE, pause)
-        finally:
-            connection.close()
+        while True:
+            time.sleep(pause)
+            with self._lock:
+                held = list(self._held)
+                if not held:
+                    self._thread = None
+                    return
+            try:
+                services.renew(held)
+                pause = settings.JOB_LEASE / 4
+            except Error as error:
+                logger.warning("leases_not_renewed", jobs=len(held), error=str(error))
+                pause = min(AFTER_A_FAILURE, pause)
+            finally:
+                connection.close()
 
 
 leases = Leases()

@@ -1,5 +1,6 @@
 import json
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from django.db import OperationalError
 from django.test import Client
 from pytest_django import Settings
 
+import config.settings
 import manage
 from apps.core import doctor
 from apps.core.management.commands import dev, start
@@ -205,20 +207,40 @@ def test_a_migration_is_named_after_its_text(migrations_named: list[str]) -> Non
         call_command("migration", "!?")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="gunicorn does not run on Windows")
-def test_production_without_its_settings_is_refused_in_one_sentence() -> None:
-    environment = {name: os.environ[name] for name in os.environ if not name.startswith("APP_")}
-    environment |= {"APP_ENV_FILE": "", "DJANGO_SETTINGS_MODULE": "config.settings"}
-    commands = [["manage.py", "migrate"], ["-m", "gunicorn", "config.wsgi"]]
-    processes = [
-        subprocess.Popen(  # noqa: S603 - our own commands
-            [sys.executable, *command], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-        )
-        for command in commands
-    ]
+@pytest.fixture
+def bare() -> dict[str, str]:
+    """An environment in which nothing has been set, which means production."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("APP_")}
+    return ours | {"APP_ENV_FILE": "", "DJANGO_SETTINGS_MODULE": "config.settings"}
 
-    for process in processes:
-        _, said = process.communicate(timeout=30)
-        assert process.returncode == 1
-        assert said.startswith("production needs APP_SECRET_KEY, APP_DATABASE_URL")
-        assert len(said.splitlines()) == 1
+
+@pytest.mark.skipif(sys.platform == "win32", reason="gunicorn does not run on Windows")
+def test_a_server_without_its_settings_is_refused_in_one_sentence(bare: dict[str, str]) -> None:
+    server = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "config.wsgi"],
+        cwd=ROOT,
+        env=bare,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=30,
+    )
+
+    assert server.returncode == 1
+    assert server.stderr.startswith("production needs APP_SECRET_KEY, APP_DATABASE_URL")
+    assert len(server.stderr.splitlines()) == 1
+
+
+def test_a_command_without_its_settings_is_refused_in_one_sentence(
+    bare: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The settings are read once in a process: here they are read again, as if for the first time.
+    monkeypatch.setattr(os, "environ", bare)
+    monkeypatch.setattr(
+        manage, "execute_from_command_line", lambda _: runpy.run_path(config.settings.__file__)
+    )
+
+    with pytest.raises(SystemExit) as refused:
+        manage.main(["manage.py", "migrate"])
+
+    assert str(refused.value).startswith("production needs APP_SECRET_KEY, APP_DATABASE_URL")
+    assert len(str(refused.value).splitlines()) == 1

@@ -28,7 +28,7 @@ def test_migrations_run_up_down_and_up(empty: str) -> None:
     ours = [app.label for app in apps.get_app_configs() if app.name.startswith("apps.")]
     migrated = {app for app, _ in connections_of(empty)}
 
-    call_command("migrate", database=empty, verbosity=0)
+    call_command("migrate", database=empty, verbosity=0, run_syncdb=True)
     for app in [label for label in ours if label in migrated]:
         call_command("migrate", app, "zero", database=empty, verbosity=0)
     assert "users_user" not in connections[empty].introspection.table_names()

@@ -33,8 +33,9 @@ def production(monkeypatch: pytest.MonkeyPatch) -> Load:
         settings = runpy.run_path(config.settings.__file__)
         ours = {name: value for name, value in settings.items() if name.isupper()}
         # What is bound at start-up stays as it is; nothing has been collected for whitenoise.
-        stays = ("DATABASES", "LOGGING", "WHITENOISE_AUTOREFRESH", "WHITENOISE_USE_FINDERS")
-        return {name: ours[name] for name in ours if name not in stays}
+        stays = {"DATABASES", "INSTALLED_APPS", "LOGGING"}
+        stays |= {"WHITENOISE_AUTOREFRESH", "WHITENOISE_USE_FINDERS"}
+        return {name: ours[name] for name in ours.keys() - stays}
 
     return load
 
