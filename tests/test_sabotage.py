@@ -25,7 +25,8 @@ def spoiled(template: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def edit(spoiled: Path) -> Edit:
     def edit(path: str, change: Callable[[str], str]) -> None:
-        file = spoiled / "template-fastapi" / "{{cookiecutter.project_slug}}" / path
+        stack = "django" if path.startswith(("apps/", "config/")) else "fastapi"
+        file = spoiled / f"template-{stack}" / "{{cookiecutter.project_slug}}" / path
         before = file.read_text("utf-8")
         after = change(before)
         assert after != before
@@ -54,8 +55,8 @@ def check(spoiled: Path, into: Path) -> FilesReport:
     return check_every_file(Questionnaire(spoiled), into / "files")
 
 
-def prove(spoiled: Path, into: Path, databases: Server, *steps: str) -> Outcome:
-    variant = named(Questionnaire(spoiled), "")
+def prove(spoiled: Path, into: Path, databases: Server, *steps: str, only: str = "") -> Outcome:
+    variant = named(Questionnaire(spoiled), only)
     return build(variant, spoiled, into / "projects", databases, into / "mypy", *([steps] if steps else []))
 
 
@@ -106,6 +107,16 @@ def test_a_migration_that_cannot_be_taken_back_is_noticed(
     outcome = prove(spoiled, tmp_path, databases, "generate", "install", "migrations")
     assert outcome.failed == "migrations"
     assert "already exists" in outcome.output
+
+
+def test_a_migration_of_django_that_does_not_match_the_models_is_noticed(
+    spoiled: Path, edit: Edit, tmp_path: Path, databases: Server
+) -> None:
+    edit("apps/jobs/migrations/0001_initial.py", lambda text: text.replace('"jobs_finished"', '"jobs_ended"'))
+    steps = ("generate", "install", "migrations")
+    outcome = prove(spoiled, tmp_path, databases, *steps, only="stack=django,example=false,admin_extras=none")
+    assert outcome.failed == "migrations"
+    assert "Rename index jobs_ended on job to jobs_finished" in outcome.output
 
 
 @pytest.mark.parametrize("package", ["structlog", "pytest"])
