@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from proof.processes import free_port, kill, start
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
 
-class Broker:
+class Broker(ABC):
     """Nothing runs before `start`. Its URL stays the same when it is started again."""
 
     name = ""
@@ -28,15 +29,15 @@ class Broker:
         self._process: subprocess.Popen[str] | None = None
 
     @property
-    def url(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def url(self) -> str: ...
 
+    @abstractmethod
     def command(self) -> tuple[Sequence[str], dict[str, str]]:
         """What to run, and what to add to its environment."""
-        raise NotImplementedError
 
-    def answers(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def answers(self) -> bool: ...
 
     def start(self, patience: float = 60) -> None:
         command, more = self.command()
@@ -127,7 +128,7 @@ class RabbitMQ(Broker):
         return bool(_says(self.port, b"AMQP\x00\x00\x09\x01"))
 
 
-BROKERS = {"redis": Redis, "rabbitmq": RabbitMQ}
+BROKERS: dict[str, type[Redis] | type[RabbitMQ]] = {"redis": Redis, "rabbitmq": RabbitMQ}
 
 
 def why_not(name: str) -> str:

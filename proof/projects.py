@@ -312,6 +312,9 @@ def _check(work: _Work) -> None:
     if work.broker_url:
         environment["TEST_BROKER_URL"] = work.broker_url
     output = work.run("uv", "run", "just", "check", **environment)
+    # What a project's own tests leave out, for want of a browser, say, is said aloud here, too.
+    skipped = [line.rpartition(": ")[2] for line in output.splitlines() if line.startswith("SKIPPED ")]
+    work.outcome.left_out = "; ".join(dict.fromkeys([work.outcome.left_out, *skipped])).removeprefix("; ")
     totals = json.loads(measured.read_text("utf-8"))["totals"]
     work.outcome.coverage = totals["percent_covered"]
     work.outcome.branch_coverage = 100 * totals["covered_branches"] / max(totals["num_branches"], 1)

@@ -166,7 +166,7 @@ QUESTIONS = r'''{
     "{#- ci_gitlab: the GitLab CI pipeline -#}\n{% if (ci | default(\"github\")) != \"gitlab\" %}\n.gitlab-ci.yml\n{% endif %}",
     "{#- schools: the example, one real feature to copy from or to delete -#}\n{% if not (example | default(true)) %}\napps/schools\ntests/browser.py\ntests/schools\n{% endif %}",
     "{#- email_login: users without a user name -#}\n{% if (login | default(\"email\")) != \"email\" %}\napps/users/managers.py\n{% endif %}",
-    "{#- token: one API token for each user -#}\n{% if (api_auth | default(\"token\")) != \"token\" %}\napps/users/bearer.py\napps/users/token.py\ntests/users/test_token.py\n{% endif %}",
+    "{#- token: one API token for each user -#}\n{% if (api_auth | default(\"token\")) != \"token\" %}\napps/users/bearer.py\napps/users/revocation.py\napps/users/token.py\ntests/users/test_token.py\n{% endif %}",
     "{#- jwt: short-lived API tokens with rotation -#}\n{% if (api_auth | default(\"token\")) != \"jwt\" %}\napps/users/jwt.py\ntests/users/test_jwt.py\n{% endif %}",
     "{#- accounts: sign-up, verification, reset, social login, MFA -#}\n{% if not (accounts | default(false)) %}\napps/accounts\nconfig/accounts.py\ntests/accounts\n{% endif %}",
     "{#- accounts_token: the API token for who logged in headless -#}\n{% if not (accounts | default(false)) or (api_auth | default(\"token\")) != \"token\" %}\napps/accounts/token.py\ntests/accounts/test_token.py\n{% endif %}",
@@ -176,6 +176,7 @@ QUESTIONS = r'''{
     "{#- bulk_rows: by which import_export tells history what it wrote -#}\n{% if not (admin_extras | default([\"import_export\", \"history\"])) %}\napps/core/signals.py\n{% endif %}",
     "{#- schools_transfers: what the example imports and exports -#}\n{% if not (example | default(true)) or \"import_export\" not in (admin_extras | default([\"import_export\", \"history\"])) %}\napps/schools/resources.py\ntests/schools/test_transfers.py\ntests/transfers/test_browser.py\n{% endif %}",
     "{#- schools_history: the history of the example's rows -#}\n{% if not (example | default(true)) or \"history\" not in (admin_extras | default([\"import_export\", \"history\"])) %}\napps/schools/migrations/0002_history.py\ntests/schools/test_history.py\napps/schools/history.py\ntests/history/test_browser.py\n{% endif %}",
+    "{#- schools_history_of_imports: where both meet -#}\n{% if not (example | default(true)) or (admin_extras | default([\"import_export\", \"history\"])) | length < 2 %}\ntests/schools/test_history_of_imports.py\n{% endif %}",
     "{#- unfold: the look of the admin -#}\n{% if (admin_theme | default(\"django\")) != \"unfold\" %}\napps/jobs/unfold.py\nconfig/unfold.py\n{% endif %}",
     "{#- embedded_postgresql_django: a PostgreSQL from a wheel, for development and tests without a server -#}\n{% if (database | default(\"sqlite\")) != \"postgresql\" %}\napps/core/embedded_postgresql.py\ntests/postgresql.py\n{% endif %}",
     "{#- migrations_django: belong to the user from the day the project is made -#}\n{% if (_copier_operation | default(\"copy\")) == \"update\" %}\napps/jobs/migrations/0001_initial.py\napps/schools/migrations/0001_initial.py\napps/schools/migrations/0002_history.py\napps/transfers/migrations/0001_initial.py\napps/users/migrations/0001_initial.py\napps/users/migrations/0002_history.py\n{% endif %}"

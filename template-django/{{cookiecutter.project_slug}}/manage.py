@@ -15,6 +15,12 @@ def main(arguments: list[str]) -> None:
         print("Made .env with fresh secrets.")
     try:
         execute_from_command_line(arguments)
+    except SystemExit as refused:
+        # The settings are bad: doctor, too, says it in its own way.
+        if arguments[1:2] != ["doctor"] or not isinstance(refused.code, str):
+            raise
+        sentences = refused.code.splitlines()
+        raise SystemExit("\n".join(f"problem  {line}" for line in sentences)) from None
     except DatabaseError:
         from apps.core.doctor import why_unreachable
 

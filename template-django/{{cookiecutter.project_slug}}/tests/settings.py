@@ -17,7 +17,5 @@ os.environ |= {
 from config.settings import *  # noqa: E402, F403 - after the environment has been cleaned
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-# Its tables are made from its models: its many migrations took as long as all others together.
-MIGRATION_MODULES = {"django_celery_beat": None}
 # In memory, so that clearing it between tests needs no database.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}

@@ -10,7 +10,7 @@ import structlog
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.core.exceptions import ValidationError as ModelValidationError
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from rest_framework.exceptions import APIException, ValidationError
@@ -91,6 +91,16 @@ def why_unavailable(error: BaseException | None) -> str | None:
     # and 57P are lost connections. SQLite always answers.
     state = getattr(error.__cause__, "sqlstate", "")
     return AWAY if state is None or state.startswith(("08", "57P")) else None
+
+
+def why_refused(request: HttpRequest, error: BaseException | None) -> tuple[int, str] | None:
+    """A status and a sentence for what the database alone can refuse: the second of two requests
+    that write the same in one moment, and values in an address that it cannot read."""
+    if isinstance(error, IntegrityError):
+        return 409, "Somebody else changed the same in this moment: look again and repeat it."
+    if isinstance(error, DataError) and request.method in ("GET", "HEAD"):
+        return 400, "The address has a value in it that the database cannot read."
+    return None
 
 
 def failure(request: HttpRequest, error: BaseException | None) -> HttpResponse:

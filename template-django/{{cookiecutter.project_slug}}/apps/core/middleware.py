@@ -9,7 +9,13 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from apps.core.errors import error_response, failure, wants_problem, why_unavailable
+from apps.core.errors import (
+    error_response,
+    failure,
+    wants_problem,
+    why_refused,
+    why_unavailable,
+)
 from apps.core.uploads import too_large
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -50,6 +56,10 @@ class RequestContext:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if why_unavailable(error):
             return failure(request, error)
+        if refused := why_refused(request, error):
+            # With its traceback: it may be a bug after all.
+            structlog.get_logger().warning("refused_by_database", exc_info=error)
+            return error_response(request, *refused)
         if wants_problem(request):
             structlog.get_logger().exception("request_failed")
             return failure(request, error)

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from django.core.exceptions import ValidationError
+from django.db import DataError
 from django.db.models import QuerySet
 from rest_framework import pagination
 from rest_framework.exceptions import NotFound
@@ -49,7 +50,7 @@ class CursorPagination(pagination.CursorPagination):
     ) -> list[Any] | None:
         try:
             return super().paginate_queryset(queryset, request, view)
-        except (NotFound, ValidationError, ValueError, OverflowError) as error:
+        except (DataError, NotFound, OverflowError, ValidationError, ValueError) as error:
             raise UnprocessableError(NOT_OURS) from error
 
     def encode_cursor(self, cursor: Any) -> str:

@@ -8,7 +8,8 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin import RelatedOnlyFieldListFilter
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.db.models import Count, ForeignKey, Model, QuerySet
+from django.db.models import Count, ForeignKey, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -69,6 +70,8 @@ class SchoolScope:
 
 class SchoolAdmin(SchoolScope, SiteModelAdmin):
     list_per_page = 50
+    # Who may delete, where that takes more than to change.
+    role_to_delete: ClassVar[Role | None] = None
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).visible_to(request.user)  # type: ignore[attr-defined]  # our querysets
@@ -84,17 +87,24 @@ class SchoolAdmin(SchoolScope, SiteModelAdmin):
         return allowed and schools_of(request.user, self.needed_role).exists()
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_change_permission(request, obj) and self.is_within_role(request, obj)
+        allowed = super().has_change_permission(request, obj)
+        return allowed and self.is_within_role(request, obj, self.needed_role)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_delete_permission(request, obj) and self.is_within_role(request, obj)
+        allowed = super().has_delete_permission(request, obj)
+        return allowed and self.is_within_role(
+            request, obj, self.role_to_delete or self.needed_role
+        )
 
-    def is_within_role(self, request: HttpRequest, obj: Model | None) -> bool:
-        """Someone may be the head of one school and a teacher of another."""
-        if obj is None or getattr(request.user, "is_superuser", False):
+    def is_within_role(self, request: HttpRequest, obj: Any, role: Role | None) -> bool:
+        """Someone may be the head of one school and a teacher of another.
+
+        Without a role, whoever sees a row may: a deletion asks for each of thousands of grades.
+        """
+        if obj is None or role is None or getattr(request.user, "is_superuser", False):
             return True
         rows: Any = self.model._default_manager
-        return bool(rows.visible_to(request.user, self.needed_role).filter(pk=obj.pk).exists())
+        return bool(rows.visible_to(request.user, role).filter(pk=obj.pk).exists())
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         # Nothing moves from school to school.
@@ -131,6 +141,7 @@ class SchoolAdmin(SchoolScope, SiteModelAdmin):
                 return act(form.cleaned_data)
             except DomainError as error:
                 form.add_error(None, str(error))
+        whole_list = request.POST.get("select_across") == "1"
         context = self.admin_site.each_context(request) | {
             "title": button,
             "opts": self.opts,
@@ -138,7 +149,9 @@ class SchoolAdmin(SchoolScope, SiteModelAdmin):
             "question": question,
             "shown": rows[:MOST_SHOWN],
             "more": len(rows[MOST_SHOWN:]),
-            "rows": [row.pk for row in rows],
+            "whole_list": whole_list,
+            # A form has no room for thousands of rows, and one of them is enough for the admin.
+            "rows": [row.pk for row in rows[: 1 if whole_list else None]],
             "form": form,
             "action": action,
             "button": button,
@@ -146,6 +159,12 @@ class SchoolAdmin(SchoolScope, SiteModelAdmin):
             "back": request.get_full_path(),
         }
         return TemplateResponse(request, "schools/confirm.html", context)
+
+
+def number_of(model: type[Student | SchoolClass]) -> Coalesce:
+    """The rows of a school. Two joins would count each student with each class."""
+    rows = model._default_manager.filter(school=OuterRef("pk")).order_by().values("school")
+    return Coalesce(Subquery(rows.annotate(number=Count("pk")).values("number")), 0)
 
 
 @admin.register(School)
@@ -158,10 +177,7 @@ class SchoolsAdmin(SchoolAdmin):
         return (
             super()
             .get_queryset(request)
-            .annotate(
-                students_count=Count("students", distinct=True),
-                classes_count=Count("classes", distinct=True),
-            )
+            .annotate(students_count=number_of(Student), classes_count=number_of(SchoolClass))
         )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -240,14 +256,14 @@ class MembershipAdmin(SchoolAdmin):
     def member(self, membership: Membership) -> str:
         return str(membership.user)
 
-    def is_within_role(self, request: HttpRequest, obj: Any) -> bool:
+    def is_within_role(self, request: HttpRequest, obj: Any, role: Role | None) -> bool:
         if (
             obj is not None
             and obj.user_id == request.user.pk
             and not getattr(request.user, "is_superuser", False)
         ):
             return False
-        return super().is_within_role(request, obj)
+        return super().is_within_role(request, obj, role)
 
 
 class StudentInline(TabularInline):
@@ -307,8 +323,8 @@ class SchoolClassAdmin(SchoolAdmin):
             self.message_user(
                 request,
                 format_html(
-                    'A worker <a href="{}">makes the reports</a>. When it is done they are'
-                    ' <a href="{}">here</a>, and a mail says so.',
+                    'A worker <a class="underline" href="{}">makes the reports</a>. When it is done'
+                    ' they are <a class="underline" href="{}">here</a>, and a mail says so.',
                     progress,
                     reports,
                 ),
@@ -359,6 +375,7 @@ class GradeInline(GivenBy, SchoolScope, TabularInline):
 
 @admin.register(Student)
 class StudentAdmin(SchoolAdmin):
+    role_to_delete = Role.HEAD
     list_display = ("last_name", "first_name", "number", "school_class", "birth_date", "school")
     list_display_links = ("last_name", "first_name")
     list_filter = (
@@ -447,7 +464,8 @@ class GradeAdmin(GivenBy, SchoolAdmin):
 class ReportAdmin(SchoolAdmin):
     """Made by "Generate reports" on classes, never by hand: what is printed are the grades."""
 
-    list_display = ("student", "school_class", "term", "created_at", "created_by", "download")
+    role_to_delete = Role.HEAD
+    list_display = ("student", "school_class", "term", "download", "created_at", "created_by")
     list_filter = (
         ("term", RelatedOnlyFieldListFilter),
         ("student__school_class", RelatedOnlyFieldListFilter),
@@ -474,4 +492,6 @@ class ReportAdmin(SchoolAdmin):
 
     @admin.display(description="PDF")
     def download(self, report: Report) -> str:
-        return format_html('<a href="{}">Download</a>', reverse("report", args=[report.pk]))
+        return format_html(
+            '<a class="underline" href="{}">Download</a>', reverse("report", args=[report.pk])
+        )

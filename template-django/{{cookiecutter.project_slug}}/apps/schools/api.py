@@ -86,10 +86,14 @@ class ScopedViewSet(viewsets.GenericViewSet[Any]):
     ordering: ClassVar[Any] = ["pk"]
     queryset: Any
     needed_role: ClassVar[Role | None] = None
+    # Who may delete, where that takes more than to change.
+    role_to_delete: ClassVar[Role | None] = None
 
     def get_queryset(self) -> Any:
-        reads = self.request.method in permissions.SAFE_METHODS
-        role = None if reads else self.needed_role
+        method = self.request.method
+        role = None if method in permissions.SAFE_METHODS else self.needed_role
+        if method == "DELETE":
+            role = self.role_to_delete or role
         rows: Any = super().get_queryset()
         return rows.visible_to(self.request.user, role)
 
@@ -161,6 +165,7 @@ class StudentSerializer(ScopedSerializer):
 class Students(FullViewSet):
     queryset = Student.objects.all()
     serializer_class = StudentSerializer
+    role_to_delete = Role.HEAD
     filterset_fields: ClassVar = ["school", "school_class", "number"]
     search_fields: ClassVar = ["first_name", "last_name", "number"]
     ordering_fields: ClassVar = ["id", "last_name", "number"]

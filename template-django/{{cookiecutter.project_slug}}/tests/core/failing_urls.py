@@ -3,7 +3,7 @@
 from django import forms
 from django.core.exceptions import PermissionDenied
 from django.core.exceptions import ValidationError as ModelValidationError
-from django.db import OperationalError
+from django.db import DataError, IntegrityError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from rest_framework import serializers
@@ -47,6 +47,10 @@ def database(request: HttpRequest, state: str) -> HttpResponse:
             raise OperationalError("database is locked")
         case "exhausted":
             raise OperationalError("couldn't get a connection after 5.00 sec")
+        case "twice":
+            raise IntegrityError("UNIQUE constraint failed")
+        case "unreadable":
+            raise DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
         case _:
             raise OperationalError("no such column: x")
 

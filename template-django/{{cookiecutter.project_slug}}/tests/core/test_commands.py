@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import OperationalError
@@ -75,6 +76,7 @@ def test_dev_prints_where_everything_is_and_a_login_once(
     later = capsys.readouterr().out
 
     assert [set(one.commands) for one in started] == [{"web server", "worker", "schedule"}] * 2
+    assert ("/accounts/" in said) == apps.is_installed("apps.accounts")
     for page in ("/admin/", "/docs", "/redoc", "/health/ready"):
         assert f"http://127.0.0.1:{free_port}{page}" in said
     login, password = said.split("Log in to the admin as ")[1].split(" with the password ")
@@ -244,3 +246,15 @@ def test_a_command_without_its_settings_is_refused_in_one_sentence(
 
     assert str(refused.value).startswith("production needs APP_SECRET_KEY, APP_DATABASE_URL")
     assert len(str(refused.value).splitlines()) == 1
+
+
+def test_doctor_calls_bad_settings_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: list[str]) -> None:
+        raise SystemExit("APP_PORT is no number\nAPP_DEBUG is no yes or no")
+
+    monkeypatch.setattr(manage, "execute_from_command_line", refuse)
+    for command, prefix in (("doctor", "problem  "), ("migrate", "")):
+        with pytest.raises(SystemExit) as refused:
+            manage.main(["manage.py", command])
+        lines = str(refused.value).splitlines()
+        assert lines == [f"{prefix}APP_PORT is no number", f"{prefix}APP_DEBUG is no yes or no"]

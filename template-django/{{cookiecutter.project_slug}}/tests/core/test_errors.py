@@ -199,3 +199,27 @@ def test_a_body_of_unknown_length_is_refused_instead_of_taken_for_empty(failing:
 
     assert response.status_code == 411
     assert "Content-Length" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("folder", ["/api", ""])
+def test_two_who_write_the_same_in_one_moment_are_told_so(failing: Client, folder: str) -> None:
+    response = failing.post(f"{folder}/database/twice")
+
+    assert response.status_code == 409
+    assert "in this moment" in response.content.decode()
+
+
+@pytest.mark.parametrize("folder", ["/api", ""])
+def test_an_address_that_the_database_cannot_read_is_the_callers_fault(
+    failing: Client, folder: str
+) -> None:
+    assert failing.get(f"{folder}/database/unreadable").status_code == 400
+    assert failing.post(f"{folder}/database/unreadable").status_code == 500
+
+
+@pytest.mark.parametrize("body", ["[" * 200_000, '{"a":' * 200_000])
+def test_json_that_is_nested_too_deep_is_refused(failing: Client, body: str) -> None:
+    response = failing.generic("POST", "/api/order", body, content_type="application/json")
+
+    assert response.status_code == 400
+    assert "JSON" in response.json()["detail"]

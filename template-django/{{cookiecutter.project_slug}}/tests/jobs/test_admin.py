@@ -110,6 +110,18 @@ def test_people_see_the_jobs_that_they_created_and_no_others(
     assert client.get(page_of(failed)).status_code == 302
 
 
+def test_a_job_names_its_creator_without_a_link_that_leads_nowhere(
+    client: Client, teacher: User
+) -> None:
+    client.force_login(teacher)
+    job = enqueue(tasks.found, "go", created_by=teacher)
+
+    page = client.get(page_of(job)).content.decode()
+
+    assert str(teacher) in page
+    assert f"/users/user/{teacher.pk}/" not in page
+
+
 def test_a_user_who_may_not_enter_the_admin_sees_nothing(client: Client, user: User) -> None:
     client.force_login(user)
 
@@ -165,6 +177,8 @@ def test_schedules_are_made_once_and_keep_what_people_changed() -> None:
     make_schedules(using="default")
 
     assert not PeriodicTask.objects.get(name="Purge old jobs").enabled
+    # What a worker does first.
+    current_app.loader.import_default_modules()
     assert entry.task in current_app.tasks
 
 
@@ -211,3 +225,17 @@ def test_beat_puts_a_job_into_the_ledger(monkeypatch: pytest.MonkeyPatch) -> Non
     scheduler.apply_entry(entry, producer=scheduler.producer)
 
     assert Job.objects.get().state == Job.State.QUEUED
+
+
+def test_running_a_whole_list_again_sends_no_form_with_all_its_rows(
+    boss: Client, failed: Job
+) -> None:
+    other = run_job(enqueue(tasks.found_and_fail, "go").pk)
+    asked = again(boss, failed, select_across="1").content.decode()
+    assert "2 jobs will run once more" in asked
+    assert asked.count('name="_selected_action"') == 1
+    assert 'name="select_across" value="1"' in asked
+
+    again(boss, failed, select_across="1", confirmed="yes")
+    other.refresh_from_db()
+    assert other.state == Job.State.QUEUED

@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-import watchfiles
 from django.contrib.auth.models import Group
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 
+from apps.core import doctor
 from apps.jobs.models import Job
 from apps.jobs.task import enqueue
 from config.celery import app
@@ -29,6 +29,7 @@ execute_from_command_line(["manage.py", "worker"])
 """
 
 
+@pytest.mark.django_db
 def test_the_worker_runs_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {}
 
@@ -43,19 +44,7 @@ def test_the_worker_runs_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> N
     assert (given["pool"], given["concurrency"]) == ("threads", 5)
 
 
-def test_the_worker_starts_anew_when_code_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[Any] = []
-    monkeypatch.setattr(
-        watchfiles, "run_process", lambda *paths, target, **_: started.append((paths, target))
-    )
-
-    call_command("worker", "--reload")
-
-    ((paths, target),) = started
-    assert {path.name for path in paths} == {"apps", "config"}
-    assert "worker --concurrency 2" in target
-
-
+@pytest.mark.django_db
 def test_beat_runs_with_schedules_from_the_admin(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[str] = []
     monkeypatch.setattr(app, "Beat", lambda **_: SimpleNamespace(run=lambda: ran.append("beat")))
@@ -64,6 +53,19 @@ def test_beat_runs_with_schedules_from_the_admin(monkeypatch: pytest.MonkeyPatch
 
     assert ran == ["beat"]
     assert app.conf.beat_scheduler == "apps.jobs.beat:Scheduler"
+
+
+@pytest.mark.parametrize("command", ["worker", "beat"])
+def test_without_a_database_nothing_starts(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    def start(**_: Any) -> None:
+        raise AssertionError("started")
+
+    monkeypatch.setattr(app, "Worker", start)
+    monkeypatch.setattr(app, "Beat", start)
+    monkeypatch.setattr(doctor, "why_unreachable", lambda: "connection refused")
+
+    with pytest.raises(CommandError, match=r"^The database does not answer: connection refused$"):
+        call_command(command)
 
 
 def url_of(database: dict[str, Any]) -> str:

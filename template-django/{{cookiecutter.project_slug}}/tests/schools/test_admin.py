@@ -26,6 +26,7 @@ from apps.users.models import User
 from tests.schools.conftest import Place
 from tests.schools.factories import (
     make_class,
+    make_school,
     make_student,
     numbers,
 )
@@ -323,6 +324,12 @@ def test_a_head_who_teaches_elsewhere_is_no_head_there(
     assert list(errors_of(refused)) == ["school"]
     run(head, "membership", "delete_selected", membership, post="yes")
     membership.refresh_from_db()
+    for kind in ("student", "report"):
+        kept = rows_of(theirs)[kind]
+        assert head.post(delete(kept), {"post": "yes"}).status_code == 403
+        run(head, kind, "delete_selected", kept, post="yes")
+        kept.refresh_from_db()
+    assert head.get(delete(theirs.grade)).status_code == 200
 
 
 def test_a_head_opens_the_own_school_to_a_person(head: Client, ours: Place, theirs: Place) -> None:
@@ -439,6 +446,33 @@ def test_a_confirmation_names_the_first_rows_and_counts_the_rest(
     assert page.count(f'name="{ACTION_CHECKBOX_NAME}"') == 23
 
 
+def test_an_action_on_a_whole_list_sends_no_form_with_all_its_rows(
+    teacher: Client, ours: Place, theirs: Place
+) -> None:
+    make_student(ours.school)
+    other_class = make_class(ours.school)
+    whole = {"select_across": "1"}
+    page = run(teacher, "student", "move_to_class", ours.student, **whole).content.decode()
+    assert page.count(f'name="{ACTION_CHECKBOX_NAME}"') == 1
+    assert 'name="select_across" value="1"' in page
+
+    whole |= {"confirmed": "yes", "school_class": str(other_class.pk)}
+    run(teacher, "student", "move_to_class", ours.student, **whole)
+    assert set(other_class.students.all()) == set(ours.school.students.all())
+    assert not other_class.students.filter(pk=theirs.student.pk).exists()
+
+
+def test_the_list_of_schools_counts_students_and_classes(head: Client, ours: Place) -> None:
+    for _ in range(2):
+        make_student(ours.school, school_class=make_class(ours.school))
+    empty = make_school(name="Empty School")
+    Membership.objects.create(school=empty, user=ours.head)
+
+    rows = head.get(list_of("school")).context["cl"].queryset
+    counts = {row.name: (row.students_count, row.classes_count) for row in rows}
+    assert counts == {ours.school.name: (3, 3), "Empty School": (0, 0)}
+
+
 def test_deleting_several_rows_leaves_other_schools_alone(
     head: Client, ours: Place, theirs: Place
 ) -> None:
@@ -553,6 +587,7 @@ def test_a_page_takes_the_same_queries_for_one_row_and_for_thirty(
         return counts
 
     add_rows(ours, 1)
+    queries()  # Django keeps content types that it has looked up.
     few = queries()
     add_rows(ours, 30)
     assert queries() == few

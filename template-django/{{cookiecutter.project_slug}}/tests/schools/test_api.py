@@ -153,6 +153,9 @@ def test_a_head_who_teaches_elsewhere_is_no_head_there(
     assert head_api.get(url).status_code == 200
     assert head_api.patch(url, {"name": "x"}).status_code == 404
     assert head_api.delete(url).status_code == 404
+    student = f"/api/students/{theirs.student.pk}"
+    assert head_api.delete(student).status_code == 404
+    assert head_api.patch(student, {"first_name": "x"}).status_code == 200
     assert places_of(head_api.post("/api/classes", body_of(theirs, "classes"))) == [
         ["body", "school"]
     ]

@@ -1,7 +1,6 @@
 from typing import Any
 
 import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
@@ -170,18 +169,3 @@ def test_a_version_whose_class_is_gone_says_so(page: Client, school: School) -> 
     assert "This version belongs to something that is gone." in response.content.decode()
     grade.refresh_from_db()
     assert grade.teacher is None
-
-
-def test_an_import_has_a_history_with_who_and_from_where(
-    page: Client, school: School, head: User
-) -> None:
-    pytest.importorskip("apps.transfers")
-    make_student(school, number="1")
-    content = SimpleUploadedFile("rows.csv", b"number,first name,last name\n1,Ann,Lee\n2,Ben,Oak\n")
-
-    response = page.post(reverse("admin:schools_student_import"), {"file": content})
-    page.post(response.headers["Location"], {"_confirm": ""})
-
-    records = history_of(Student).filter(history_change_reason="Imported from rows.csv")
-    assert {record.history_type for record in records} == {"+", "~"}
-    assert {record.history_user for record in records} == {head}

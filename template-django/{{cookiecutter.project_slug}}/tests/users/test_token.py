@@ -1,8 +1,15 @@
 import pytest
+from django.contrib.auth.hashers import make_password
+from django.test import Client
+from django.urls import reverse
+from pytest_django import Settings
+from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
 from apps.users.models import User
 from tests.users.factories import PASSWORD
+
+PBKDF2 = "django.contrib.auth.hashers.PBKDF2PasswordHasher"
 
 
 @pytest.fixture
@@ -63,3 +70,34 @@ def test_guessing_passwords_is_slowed_down(api: APIClient, credentials: dict[str
     statuses = [api.post("/api/auth/token", wrong).status_code for _ in range(21)]
 
     assert statuses == [401] * 20 + [429]
+
+
+def test_a_new_password_ends_the_token(administrator: User, user: User) -> None:
+    browser = Client()
+    browser.force_login(administrator)
+    Token.objects.create(user=user)
+    page = reverse("admin:auth_user_password_change", args=[user.pk])
+    passwords = {"password1": "another-password", "password2": "another-password"}
+
+    assert browser.post(page, passwords | {"usable_password": "true"}).status_code == 302
+    assert not Token.objects.exists()
+
+    Token.objects.create(user=user)
+    no_password = {"usable_password": "false", "unset-password": "1"}
+    assert browser.post(page, no_password).status_code == 302
+    assert not Token.objects.exists()
+
+
+def test_what_does_not_change_the_password_leaves_the_token(user: User, settings: Settings) -> None:
+    Token.objects.create(user=user)
+    user.last_name = "Lee"
+    user.save()
+    user.save(update_fields=["last_name"])
+    # As after an upgrade of Django that hashes in a newer way.
+    settings.PASSWORD_HASHERS = [*settings.PASSWORD_HASHERS, PBKDF2]
+    user.password = make_password(PASSWORD, hasher="pbkdf2_sha256")
+    User.objects.update(password=user.password)
+    assert user.check_password(PASSWORD)
+
+    assert not User.objects.get().password.startswith("pbkdf2")
+    assert Token.objects.exists()

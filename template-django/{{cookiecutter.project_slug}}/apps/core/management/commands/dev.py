@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 from threading import Event
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
@@ -35,6 +36,8 @@ class Command(BaseCommand):
         call_command("migrate", interactive=False, verbosity=0)
         server = f"http://{host}:{port}"
         pages = {"/admin/": "Admin"}
+        if apps.is_installed("apps.accounts"):
+            pages["/accounts/"] = "Accounts"
         if settings.ENV.docs:
             pages |= {"/docs": "Swagger UI", "/redoc": "ReDoc", "/openapi.json": "OpenAPI"}
         pages["/health/ready"] = "Health"

@@ -1,7 +1,8 @@
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
+from apps.core.doctor import check_database
 from config.celery import app
 
 
@@ -9,4 +10,7 @@ class Command(BaseCommand):
     help = "Queue jobs at the times that the admin's schedules say. Run it once."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        level, text = check_database()
+        if level == "problem":
+            raise CommandError(text)
         app.Beat(loglevel="INFO", quiet=True).run()

@@ -3,8 +3,9 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
+from apps.core.doctor import check_database
 from config.celery import app
 
 
@@ -18,12 +19,12 @@ class Command(BaseCommand):
             default=settings.ENV.worker_concurrency,
             help="tasks at once (default: APP_WORKER_CONCURRENCY)",
         )
-        parser.add_argument("--reload", action="store_true", help="start anew when code changes")
 
-    def handle(self, *args: Any, concurrency: int, reload: bool, **options: Any) -> None:
-        if reload:
-            restart_on_changes(concurrency)
-            return
+    def handle(self, *args: Any, concurrency: int, **options: Any) -> None:
+        # Once it runs it waits for a database that is away, for ever.
+        level, text = check_database()
+        if level == "problem":
+            raise CommandError(text)
         # Threads: one process that dies as a whole, no database connections to repair after a
         # fork, and the same on Windows. For more processors, run more workers.
         worker = app.Worker(
@@ -37,17 +38,3 @@ class Command(BaseCommand):
         )
         worker.start()
         sys.exit(worker.exitcode)
-
-
-def restart_on_changes(concurrency: int) -> None:
-    # A development dependency: production does not have it.
-    from watchfiles import PythonFilter, run_process
-
-    root = settings.ROOT
-    run_process(
-        root / "apps",
-        root / "config",
-        target=f'"{sys.executable}" "{root / "manage.py"}" worker --concurrency {concurrency}',
-        target_type="command",
-        watch_filter=PythonFilter(),
-    )
