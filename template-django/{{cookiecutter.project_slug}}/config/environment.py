@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).parent.parent
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+BROKERS = ("redis", "rediss", "amqp", "amqps")
 
 # In the environment: names separated by commas.
 Names = Annotated[list[str], NoDecode]
@@ -113,6 +114,17 @@ class Environment(BaseSettings):
             raise ValueError(
                 "is not a URL of a known database: write it like"
                 " postgresql://user:password@host:5432/name or sqlite:///app.db"
+            )
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def name_a_broker(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not is_broker(value.get_secret_value()):
+            raise ValueError(
+                "is not a URL of a known broker: write it like"
+                " {{ "amqp://user:password@host:5672/name" if cookiecutter.broker == "rabbitmq" else "redis://user:password@host:6379/0" }},"
+                " or leave it out in development"
             )
         return value
 
@@ -246,6 +258,13 @@ def database_of(url: str) -> dict[str, Any]:
             "OPTIONS": {"connect_timeout": 5, **dict(parse_qsl(parts.query))},
         }
     return {}
+
+
+def is_broker(url: str) -> bool:
+    parts = split(url)
+    if parts is None:
+        return False
+    return parts.scheme == "memory" or bool(parts.hostname and parts.scheme in BROKERS)
 
 
 def mail_server_of(url: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from django.db import DatabaseError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import load_backend
+from kombu.exceptions import KombuError
 
 from config.environment import Environment
 
@@ -103,7 +104,11 @@ def check_broker() -> Finding:
     from config.celery import app
 
     with app.connection_for_write() as broker:
-        failures: tuple[type[BaseException], ...] = (*broker.connection_errors, OSError)
+        failures: tuple[type[BaseException], ...] = (
+            *(KombuError, OSError),
+            *broker.connection_errors,
+            *broker.channel_errors,
+        )
         try:
             broker.ensure_connection(max_retries=1, timeout=5, interval_start=0)
         except failures as error:

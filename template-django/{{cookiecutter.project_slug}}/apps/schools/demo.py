@@ -1,12 +1,15 @@
 """Two invented schools with a year of grades, so that the first look is worth looking at."""
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from random import Random
+from typing import Any
 
 from django.db import transaction
+from django.db.models import Model
 
 from apps.schools.models import Grade, Membership, Role, School, SchoolClass, Student, Term
 from apps.users.models import User
@@ -103,14 +106,14 @@ def _make_person(short_name: str, first_name: str, last_name: str, password: str
 
 
 def _make_terms(school: School, today: date) -> list[Term]:
-    """The school year that began in September, the last one or this one."""
-    year = today.year if today.month >= 9 else today.year - 1
+    """The last school year that has ended: nobody has marks in a term to come."""
+    year = today.year - 1 if today > date(today.year, 7, 10) else today.year - 2
     terms = (
         ("Autumn", date(year, 9, 1), date(year, 12, 19)),
         ("Spring", date(year + 1, 1, 7), date(year + 1, 3, 27)),
         ("Summer", date(year + 1, 4, 13), date(year + 1, 7, 10)),
     )
-    return Term.objects.bulk_create(
+    return _keep(
         Term(school=school, name=f"{name} {starts.year}", starts=starts, ends=ends)
         for name, starts, ends in terms
     )
@@ -123,9 +126,7 @@ def _fill(
     staff: list[User],
     random: Random,
 ) -> None:
-    classes = SchoolClass.objects.bulk_create(
-        SchoolClass(school=school, name=name) for name in class_names
-    )
+    classes = _keep(SchoolClass(school=school, name=name) for name in class_names)
     year = terms[0].starts.year
     students: list[Student] = []
     for school_class in classes:
@@ -144,18 +145,25 @@ def _fill(
                     guardian_email=f"family.{number}@home.example",
                 )
             )
-    Student.objects.bulk_create(students)
+    _keep(students)
     teacher_of = {subject: staff[i % len(staff)] for i, subject in enumerate(SUBJECTS)}
-    Grade.objects.bulk_create(
-        [
-            _make_grade(student, term, subject, teacher_of[subject], talent, random)
-            for student in students
-            for talent in [random.gauss(70, 12)]
-            for term in terms
-            for subject in SUBJECTS
-        ],
-        batch_size=1000,
+    _keep(
+        _make_grade(student, term, subject, teacher_of[subject], talent, random)
+        for student in students
+        for talent in [random.gauss(70, 12)]
+        for term in terms
+        for subject in SUBJECTS
     )
+
+
+def _keep(rows: Iterable[Model]) -> list[Any]:
+    """Write rows of one kind, with their first version where versions are kept."""
+    made = list(rows)
+    model: Any = type(made[0])
+    model.objects.bulk_create(made, batch_size=1000)
+    if hasattr(model, "history"):
+        model.history.bulk_history_create(made, batch_size=1000)
+    return made
 
 
 def _make_grade(

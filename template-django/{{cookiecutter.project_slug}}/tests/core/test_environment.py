@@ -126,6 +126,16 @@ def test_a_wrong_mail_server_is_refused(url: str) -> None:
     assert refusal(email_url=url).startswith("APP_EMAIL_URL is not a URL of a mail server")
 
 
+@pytest.mark.parametrize("url", ["localhost", "mq://h", "redis://", "redis://h:port"])
+def test_a_wrong_broker_is_refused(url: str) -> None:
+    assert refusal(broker_url=url).startswith("APP_BROKER_URL is not a URL of a known broker")
+
+
+@pytest.mark.parametrize("url", ["memory://", "rediss://:p@h:6380/1", "amqp://u:p@h:5672//"])
+def test_a_broker_is_named_by_its_url(url: str) -> None:
+    assert Environment(broker_url=SecretStr(url)).broker_url.get_secret_value() == url
+
+
 @pytest.mark.parametrize("url", ["www.example.com", "ftp://example.com", "https://"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     assert refusal(public_url=url).startswith("APP_PUBLIC_URL is not a web address")

@@ -65,6 +65,12 @@ def test_a_head_generates_reports_and_downloads_one(
     assert refused.status == 404
 
 
+def test_redoc_asks_no_other_server(page: Page, site: str) -> None:
+    # What the content security policy refuses fails the test: see the fixture `page`.
+    page.goto(f"{site}/redoc")
+    expect(page.get_by_text("API docs by Redocly")).to_be_visible()
+
+
 def order_reports(page: Page, site: str, ours: Place) -> None:
     page.goto(f"{site}/admin/schools/schoolclass/")
     page.check(f"input[name=_selected_action][value='{ours.school_class.pk}']")

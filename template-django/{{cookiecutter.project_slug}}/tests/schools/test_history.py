@@ -1,3 +1,4 @@
+from datetime import date
 from typing import Any
 
 import pytest
@@ -6,6 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.history.records import history_of
+from apps.schools import demo
 from apps.schools.models import Grade, Membership, Role, School, SchoolClass, Student, Term
 from apps.users.models import User
 from tests.schools.factories import (
@@ -169,3 +171,11 @@ def test_a_version_whose_class_is_gone_says_so(page: Client, school: School) -> 
     assert "This version belongs to something that is gone." in response.content.decode()
     grade.refresh_from_db()
     assert grade.teacher is None
+
+
+def test_the_rows_of_the_demo_go_back_to_what_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "STUDENTS_IN_A_CLASS", 1)
+    demo.make_demo(date(2026, 11, 24))
+
+    for model in (SchoolClass, Student, Term, Grade):
+        assert history_of(model).count() == model._default_manager.count()

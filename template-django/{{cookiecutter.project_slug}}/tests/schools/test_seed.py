@@ -51,11 +51,11 @@ def test_seed_makes_two_schools_and_logins_that_work_and_only_once(
 @pytest.mark.parametrize(
     ("today", "terms"),
     [
-        (date(2026, 11, 24), ["Autumn 2026", "Spring 2027", "Summer 2027"]),
-        (date(2027, 2, 1), ["Autumn 2026", "Spring 2027", "Summer 2027"]),
+        (date(2027, 7, 11), ["Autumn 2026", "Spring 2027", "Summer 2027"]),
+        (date(2028, 7, 10), ["Autumn 2026", "Spring 2027", "Summer 2027"]),
     ],
 )
-def test_the_demo_shows_the_year_that_runs_and_every_row_is_valid(
+def test_the_demo_shows_a_year_that_has_ended_and_every_row_is_valid(
     db: None, small: None, today: date, terms: list[str]
 ) -> None:
     make_demo(today)
