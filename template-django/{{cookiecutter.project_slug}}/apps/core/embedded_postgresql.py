@@ -1,6 +1,8 @@
 """PostgreSQL from a wheel, for development and tests on a machine without a server."""
 
+import atexit
 import logging
+import signal
 import subprocess
 from pathlib import Path
 
@@ -20,4 +22,7 @@ def embedded_url(folder: Path) -> str:
         # Seen on a busy machine: the server was up, and pg_ctl went on waiting for it.
         server = get_server(folder)
         server.start()
+    # Called before the package stops the server: uv passes Ctrl-C on a moment after the terminal
+    # did, and the second one would break that off and leave the server running.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     return server.get_uri()

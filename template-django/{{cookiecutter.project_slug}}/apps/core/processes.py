@@ -12,6 +12,8 @@ from time import monotonic, sleep
 # Who ends sooner than this would end again at once.
 SETTLED = 5.0  # seconds
 PAUSE = 0.3  # seconds between two looks at the processes
+# uv passes Ctrl-C on to a process that had it from the terminal: what comes so soon is no second one.
+ECHO = 0.5  # seconds
 
 # Loaded here, since little is allowed between fork and exec.
 prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
@@ -56,7 +58,7 @@ class Child:
 
 class Together:
     """Runs commands until Ctrl-C or SIGTERM, which end all of them within `patience` seconds; a
-    second signal ends them at once.
+    second signal ends them at once. After that the process is to end, too, and hears no more signals.
 
     One that ends by itself is started again. If it had just been started, all end with status 1;
     unless `changed` is given: then it is started at the next change of the code, as all are.
@@ -74,6 +76,7 @@ class Together:
         self.patience = patience
         self.changed = changed
         self.stop = Event()
+        self.asked = 0.0
         self.hurry = Event()
         self.children: list[Child] = []
 
@@ -94,14 +97,18 @@ class Together:
         finally:
             self.end()
             for one, handler in previous.items():
-                signal.signal(one, handler)
+                signal.signal(one, signal.SIG_IGN if self.stop.is_set() else handler)
 
     @staticmethod
     def signals() -> Collection[signal.Signals]:
         return (signal.SIGINT, signal.SIGTERM)
 
     def on_signal(self, *_: object) -> None:
-        (self.hurry if self.stop.is_set() else self.stop).set()
+        if not self.stop.is_set():
+            self.asked = monotonic()
+            self.stop.set()
+        elif monotonic() - self.asked > ECHO:
+            self.hurry.set()
 
     def start(self) -> None:
         self.children = [Child(name, command) for name, command in self.commands.items()]

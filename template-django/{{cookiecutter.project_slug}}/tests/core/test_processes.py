@@ -3,7 +3,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
 
@@ -27,6 +27,14 @@ def python(code: str, *arguments: str) -> list[str]:
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "PAUSE", 0.01)
+
+
+@pytest.fixture(autouse=True)
+def hear_signals_again() -> Iterator[None]:
+    before = {one: signal.getsignal(one) for one in Together.signals()}
+    yield
+    for one, handler in before.items():
+        signal.signal(one, handler)
 
 
 def run_until(together: Together, condition: Callable[[], bool]) -> int:
@@ -101,11 +109,16 @@ def test_who_does_not_listen_is_killed_in_the_end(capfd: pytest.CaptureFixture[s
     assert run_until(together, ready) == 0
 
 
-def test_a_second_signal_ends_them_at_once() -> None:
+def test_a_second_signal_ends_them_at_once_and_an_echo_of_the_first_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     together = Together({}, patience=60)
 
     together.on_signal()
+    together.on_signal()
+    assert together.stop.is_set()
     assert not together.hurry.is_set()
+    monkeypatch.setattr(processes, "ECHO", 0.0)
     together.on_signal()
     assert together.hurry.is_set()
 
