@@ -150,7 +150,7 @@ if env.production:
 # What people upload and what we make for them is private: a view decides who gets it.
 MEDIA_URL = "/media/"
 STORAGES: dict[str, dict[str, Any]] = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": {"BACKEND": "apps.core.folder.Folder"},
     "staticfiles": {"BACKEND": static_storage},
 }
 {% if cookiecutter.media == "s3" %}
@@ -158,7 +158,7 @@ MEDIA_ROOT = ROOT / "media"
 if env.s3_bucket:
     secret = env.s3_secret_access_key
     STORAGES["default"] = {
-        "BACKEND": "storages.backends.s3.S3Storage",
+        "BACKEND": "apps.core.bucket.Bucket",
         "OPTIONS": {
             "bucket_name": env.s3_bucket,
             "endpoint_url": env.s3_endpoint_url,
@@ -167,7 +167,6 @@ if env.s3_bucket:
             "secret_key": secret.get_secret_value() if secret else None,
             "default_acl": None,
             "file_overwrite": False,
-            "signature_version": "s3v4",
             # Links are signed, and hold for so many seconds.
             "querystring_auth": True,
             "querystring_expire": 300,

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from django.conf import settings
+from django.core.files.storage import storages
 from django.db import DatabaseError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import load_backend
 from kombu.exceptions import KombuError
 
+from apps.core.errors import StorageError
 from config.environment import Environment
 
 Finding = tuple[Literal["ok", "warning", "problem"], str]
@@ -22,6 +24,7 @@ def diagnose(environment: Environment, *, env_file: Path) -> Iterator[Finding]:
         yield from check_production(environment)
     yield check_database()
     yield check_broker()
+    yield check_files()
 
 
 def check_secrets(environment: Environment, env_file: Path) -> Iterator[Finding]:
@@ -114,3 +117,12 @@ def check_broker() -> Finding:
         except failures as error:
             return "problem", f"The broker does not answer: {one_line(error)}"
     return "ok", "The broker answers."
+
+
+def check_files() -> Finding:
+    storage: Any = storages["default"]  # apps.core.folder, apps.core.bucket
+    try:
+        storage.ask()
+    except StorageError as error:
+        return "problem", f"{error} ({one_line(error.__cause__ or error)})"
+    return "ok", "The storage of files answers."

@@ -43,6 +43,13 @@ class UnprocessableError(DomainError):
     status = 422
 
 
+class StorageError(Exception):
+    """Where files are kept does not answer or refuses us; the message is shown to people.
+
+    It passes, so a task is tried again: `autoretry_for=(StorageError,)`.
+    """
+
+
 def title_of(status: int) -> str:
     return HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
 
@@ -83,6 +90,8 @@ def error_response(request: HttpRequest, status: int, detail: str | None = None)
 
 def why_unavailable(error: BaseException | None) -> str | None:
     """A lost connection and too much work pass: a sentence. The rest is a bug: None."""
+    if isinstance(error, StorageError):
+        return str(error)
     if not isinstance(error, OperationalError | InterfaceError):
         return None
     if sentence := next((PASSING[text] for text in PASSING if text in str(error)), None):
@@ -106,7 +115,7 @@ def why_refused(request: HttpRequest, error: BaseException | None) -> tuple[int,
 def failure(request: HttpRequest, error: BaseException | None) -> HttpResponse:
     """The answer to an exception that nobody caught."""
     if reason := why_unavailable(error):
-        structlog.get_logger().error("database_unavailable", reason=str(error))
+        structlog.get_logger().error("unavailable", reason=str(error))
         response = error_response(request, 503, reason)
         response["Retry-After"] = "5"
         return response

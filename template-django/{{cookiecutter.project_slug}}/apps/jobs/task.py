@@ -27,6 +27,7 @@ from celery.result import AsyncResult
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
+from apps.core.errors import DomainError, StorageError
 from apps.jobs import services
 from apps.jobs.leases import leases
 from apps.jobs.models import Job
@@ -126,6 +127,9 @@ class Task(celery.Task[..., Any]):
 
 
 def _told(error: BaseException) -> str:
+    if isinstance(error, DomainError | StorageError):
+        # Words for whoever waits for the job.
+        return str(error)
     return f"{type(error).__name__}: {error}"
 
 

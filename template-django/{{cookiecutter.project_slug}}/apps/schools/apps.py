@@ -6,9 +6,9 @@ class SchoolsConfig(AppConfig):
     name = "apps.schools"
 
     def ready(self) -> None:
-        from apps.schools import access, reports
+        from apps.schools import access, tasks
         from apps.schools.models import Membership, Report
 
         post_save.connect(access.on_membership_changed, sender=Membership)
         post_delete.connect(access.on_membership_changed, sender=Membership)
-        post_delete.connect(reports.on_report_deleted, sender=Report)
+        post_delete.connect(tasks.on_report_deleted, sender=Report)

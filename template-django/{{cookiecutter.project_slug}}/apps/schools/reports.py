@@ -111,27 +111,26 @@ def students_to_report(school_class: SchoolClass) -> list[Student]:
     return list(school_class.students.select_related("school", "school_class"))
 
 
-def on_report_deleted(instance: Report, **_: Any) -> None:
-    if name := instance.file.name:
-        transaction.on_commit(lambda: instance.file.storage.delete(name))
-
-
 def download(report: Report) -> HttpResponseBase:
     """The file itself, or the way to where a bucket gives it out for a minute.
 
-    Raises NotFoundError. Whoever calls it has asked whether the user may see the report.
+    Raises NotFoundError and StorageError. Whoever calls it has asked whether the user may see the report.
     """
     storage = storages["default"]
     name = str(report.file.name)
     filename = get_valid_filename(f"{report.student.full_name} {report.term}.pdf")
     response: HttpResponseBase
+    try:
+        # Asked here, because behind the way to a bucket nobody could say it in words.
+        storage.size(name)
+    except FileNotFoundError as error:
+        raise NotFoundError("The file is not there: generate the report again.") from error
     if isinstance(storage, FileSystemStorage):
-        try:
-            file = storage.open(name)
-        except FileNotFoundError as error:
-            raise NotFoundError("The file is not there: generate the report again.") from error
         response = FileResponse(
-            file, as_attachment=True, filename=filename, content_type="application/pdf"
+            storage.open(name),
+            as_attachment=True,
+            filename=filename,
+            content_type="application/pdf",
         )
     else:
         disposition = content_disposition_header(as_attachment=True, filename=filename)

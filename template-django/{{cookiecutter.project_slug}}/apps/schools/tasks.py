@@ -1,16 +1,29 @@
+from typing import Any
+
 from celery import shared_task
 from django.conf import settings
+from django.core.files.storage import storages
 from django.core.mail import send_mail
+from django.db import transaction
 from django.urls import reverse
 from django.utils.http import urlencode
 
+from apps.core.errors import StorageError
 from apps.jobs.task import Task, enqueue
-from apps.schools.models import Grade, SchoolClass, Term
+from apps.schools.models import Grade, Report, SchoolClass, Term
 from apps.schools.reports import Press, make_report, students_to_report
 from apps.users.models import User
 
 
-@shared_task(base=Task, bind=True, atomic=False)
+# The waits add up to about ten minutes: a store that is started again is back by then.
+@shared_task(
+    base=Task,
+    bind=True,
+    atomic=False,
+    autoretry_for=(StorageError,),
+    retry_backoff=10,
+    max_retries=6,
+)
 def generate_reports(self: Task, class_id: int, term_id: int, user_id: int) -> str:
     """Print the report of each student of the class and mail the user a link.
 
@@ -52,6 +65,28 @@ def mail_reports(class_id: int, term_id: int, user_id: int) -> None:
         None,
         [user.email],
     )
+
+
+@shared_task(
+    base=Task, atomic=False, autoretry_for=(StorageError,), retry_backoff=10, max_retries=12
+)
+def remove_report_file(name: str) -> None:
+    # A report that was made again meanwhile has its file in the same place.
+    if not Report.objects.filter(file=name).exists():
+        storages["default"].delete(name)
+
+
+def on_report_deleted(instance: Report, **_: Any) -> None:
+    if name := instance.file.name:
+        transaction.on_commit(lambda: forget_file(name))
+
+
+def forget_file(name: str) -> None:
+    """At once, or in a job while the storage is away."""
+    try:
+        storages["default"].delete(name)
+    except StorageError:
+        enqueue(remove_report_file, name, label=f"Remove {name}")
 
 
 def reports_path(class_id: int, term_id: int) -> str:

@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import Model, QuerySet
@@ -15,7 +15,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.text import slugify
 
-from apps.core.errors import DomainError
+from apps.core.errors import DomainError, StorageError
 from apps.transfers import services
 from apps.transfers.models import State, Transfer
 from apps.transfers.resources import TransferResource, resource_of
@@ -98,7 +98,7 @@ class TransferAdmin(Base):
         if form.is_valid():
             try:
                 transfer = services.receive(self.model, form.cleaned_data["file"], request.user)
-            except DomainError as error:
+            except (DomainError, StorageError) as error:
                 form.add_error("file", str(error))
             else:
                 return self.redirect("transfer", transfer.pk)
@@ -126,7 +126,10 @@ class TransferAdmin(Base):
             services.discard(transfer)
             return self.redirect("import")
         if "_confirm" in request.POST:
-            services.confirm(transfer)
+            try:
+                services.confirm(transfer)
+            except StorageError as error:
+                self.message_user(request, str(error), messages.ERROR)
             return self.redirect("transfer", transfer.pk)
         return self.page(
             request,

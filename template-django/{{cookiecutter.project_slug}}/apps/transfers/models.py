@@ -58,8 +58,9 @@ class Transfer(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    def remove_file(self) -> None:
-        self.file.storage.delete(upload_path(self, ""))
+    @property
+    def file_path(self) -> str:
+        return upload_path(self, "")
 
     @property
     def model(self) -> type[models.Model]:

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import Model
 from django.utils import timezone
 
+from apps.core.errors import StorageError
 from apps.jobs.task import Task, enqueue
 from apps.transfers import steps, tasks
 from apps.transfers.models import State, Transfer
@@ -22,7 +23,8 @@ READ_AT_ONCE = 256 * 1024  # bytes
 def receive(model: type[Model], file: "File[bytes]", user: Any) -> Transfer:
     """Keep the file and check it: at once when it is small, else in a job.
 
-    Raises UnprocessableError, and keeps nothing, when the file is no table of the model's rows.
+    Raises UnprocessableError when the file is no table of the model's rows, StorageError when it
+    cannot be kept; then nothing of it stays.
     """
     forget_old()
     transfer = Transfer(
@@ -32,6 +34,7 @@ def receive(model: type[Model], file: "File[bytes]", user: Any) -> Transfer:
     content = file.read()
     rows = open_table(transfer.name, content)
     large = transfer.name.lower().endswith(".xlsx") and len(content) > READ_AT_ONCE
+    table = None
     if not large:
         table = shape(rows, settings.TRANSFER_MAX_ROWS)
         resource.columns_of(table)
@@ -42,12 +45,15 @@ def receive(model: type[Model], file: "File[bytes]", user: Any) -> Transfer:
         if large:
             start(transfer, tasks.check_upload, f"Check {transfer}")
     if not large:
-        steps.check(transfer)
+        steps.check(transfer, table=table)
     return transfer
 
 
 def confirm(transfer: Transfer) -> bool:
-    """Import what was checked; return False when it was confirmed already."""
+    """Import what was checked; return False when it was confirmed already.
+
+    Raises StorageError when the file cannot be read; then it can be confirmed again.
+    """
     with transaction.atomic():
         waiting = Transfer.objects.filter(pk=transfer.pk, state=State.CHECKED)
         if not waiting.update(state=State.CONFIRMED):
@@ -57,7 +63,11 @@ def confirm(transfer: Transfer) -> bool:
         if large:
             start(transfer, tasks.import_upload, f"Import {transfer}")
     if not large:
-        steps.carry_out(transfer)
+        try:
+            steps.carry_out(transfer)
+        except StorageError:
+            Transfer.objects.filter(pk=transfer.pk).update(state=State.CHECKED)
+            raise
     return True
 
 
@@ -69,8 +79,9 @@ def start(transfer: Transfer, task: Task, label: str) -> None:
 def discard(transfer: Transfer) -> None:
     """Forget an upload that changed nothing; what was imported stays on record."""
     if transfer.state != State.IMPORTED:
-        transfer.remove_file()
+        file = transfer.file_path
         transfer.delete()
+        steps.forget_file(file)
 
 
 def forget_old() -> None:

@@ -2,9 +2,11 @@
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
+from django.core.files.storage import storages
 from django.db import transaction
 
-from apps.core.errors import DomainError, UnprocessableError
+from apps.core.errors import DomainError, StorageError, UnprocessableError
+from apps.jobs.task import enqueue
 from apps.transfers.models import State, Transfer
 from apps.transfers.resources import REPORTED, Advance, TransferResource, resource_of
 from apps.transfers.scope import Scope
@@ -22,13 +24,17 @@ def open_resource(transfer: Transfer) -> TransferResource:
 
 
 def read(transfer: Transfer) -> Table:
-    with transfer.file.open("rb") as file:
-        return read_table(transfer.name, file.read(), max_rows=settings.TRANSFER_MAX_ROWS)
+    try:
+        with transfer.file.open("rb") as file:
+            content = file.read()
+    except FileNotFoundError as error:
+        raise UnprocessableError("The file is not there any more: upload it once more.") from error
+    return read_table(transfer.name, content, max_rows=settings.TRANSFER_MAX_ROWS)
 
 
-def examine(transfer: Transfer, advance: Advance) -> TransferResource:
+def examine(transfer: Transfer, table: Table | None, advance: Advance) -> TransferResource:
     resource = open_resource(transfer)
-    resource.check(read(transfer), advance)
+    resource.check(table or read(transfer), advance)
     transfer.created = len(resource.created)
     transfer.updated = len(resource.changed)
     transfer.unchanged = resource.unchanged
@@ -38,10 +44,13 @@ def examine(transfer: Transfer, advance: Advance) -> TransferResource:
     return resource
 
 
-def check(transfer: Transfer, advance: Advance = ALONE) -> None:
-    """Leave what was found in the transfer, for its user to decide."""
+def check(transfer: Transfer, advance: Advance = ALONE, *, table: Table | None = None) -> None:
+    """Leave what was found in the transfer, for its user to decide.
+
+    Give the table where it is at hand; else it is read from the file.
+    """
     try:
-        examine(transfer, advance)
+        examine(transfer, table, advance)
     except DomainError as error:
         refuse(transfer, State.UPLOADED, str(error))
         return
@@ -52,7 +61,7 @@ def check(transfer: Transfer, advance: Advance = ALONE) -> None:
 def carry_out(transfer: Transfer, advance: Advance = ALONE) -> None:
     """Check everything again, as the user who uploaded the file, and write all rows or none."""
     try:
-        resource = examine(transfer, advance)
+        resource = examine(transfer, None, advance)
         if transfer.error_count:
             settle(transfer, State.CONFIRMED, State.REFUSED)
             return
@@ -77,5 +86,15 @@ def settle(transfer: Transfer, before: State, after: State) -> bool:
         **{name: getattr(transfer, name) for name in kept}
     )
     if changed and after in (State.REFUSED, State.IMPORTED):
-        transaction.on_commit(transfer.remove_file)
+        transaction.on_commit(lambda: forget_file(transfer.file_path))
     return bool(changed)
+
+
+def forget_file(name: str) -> None:
+    """At once, or in a job while the storage is away."""
+    from apps.transfers.tasks import remove_upload  # it imports this module
+
+    try:
+        storages["default"].delete(name)
+    except StorageError:
+        enqueue(remove_upload, name, label=f"Remove {name}")

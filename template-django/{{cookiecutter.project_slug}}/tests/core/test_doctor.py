@@ -167,3 +167,14 @@ class Broker:
 
 def test_an_error_without_words_is_called_by_its_name() -> None:
     assert doctor.one_line(TimeoutError()) == "TimeoutError"
+
+
+def test_doctor_says_that_no_file_can_be_kept(told: Told, tmp_path: Path) -> None:
+    assert "The storage of files answers." in told()[0]
+
+    told.settings.MEDIA_ROOT = tmp_path / "file"
+    (tmp_path / "file").touch()
+    said, content = told()
+
+    assert not content
+    assert "The folder for files cannot be used" in said

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,24 @@ import pytest
 from django.conf import settings
 from django.core import mail
 from django.core.files.base import ContentFile
-from django.core.files.storage import Storage, storages
+from django.core.files.storage import FileSystemStorage, Storage, storages
 from django.test import Client, override_settings
 from django.urls import reverse
+from django.utils import timezone
 from rest_framework.test import APIClient
 
+from apps.core.errors import StorageError
 from apps.jobs.models import Job
 from apps.jobs.task import enqueue
 from apps.schools import reports
 from apps.schools.models import Grade, Report, Student, Term, report_path
 from apps.schools.reports import Press, average_of, content_of
-from apps.schools.tasks import generate_reports, mail_reports
+from apps.schools.tasks import (
+    generate_reports,
+    mail_reports,
+    on_report_deleted,
+    remove_report_file,
+)
 from tests.jobs.plugin import RunJobs
 from tests.schools.conftest import Place
 from tests.schools.factories import PDF, make_grade, make_report, make_student
@@ -254,7 +262,7 @@ def test_a_deleted_report_takes_its_file_along(
     assert not files(folder)
     Report(student=Student(school=ours.school), term=ours.term)
     with django_capture_on_commit_callbacks(execute=True):
-        reports.on_report_deleted(Report())
+        on_report_deleted(Report())
 
 
 def test_the_own_school_downloads_its_reports(
@@ -309,6 +317,9 @@ def test_a_file_that_is_gone_is_not_found(
 class Bucket(Storage):
     """Answers as a bucket does: with a link that somebody else serves."""
 
+    def size(self, name: str) -> int:
+        return len(PDF)
+
     def url(
         self, name: str | None, parameters: dict[str, str] | None = None, expire: int = 0
     ) -> str:
@@ -323,3 +334,86 @@ def test_a_bucket_gives_the_file_out_for_a_minute(teacher: Client, ours: Place) 
     link = answer.headers["Location"]
     assert link.startswith(f"https://bucket.example/{ours.report.file.name}?expires=60&")
     assert link.endswith("type=application/pdf")
+
+
+class AwayStorage(FileSystemStorage):
+    """Keeps nothing and gives nothing out, as a bucket that does not answer."""
+
+    def refuse(self, *_: object, **__: object) -> Any:
+        raise StorageError("The file store does not answer.")
+
+    _open: Any = refuse
+    _save: Any = refuse
+    delete: Any = refuse
+    exists: Any = refuse
+    size: Any = refuse
+
+
+STORE_AWAY = {"default": {"BACKEND": f"{__name__}.AwayStorage"}}
+
+
+def test_reports_are_made_when_the_storage_is_back(
+    ours: Place, run_jobs: RunJobs, folder: Path
+) -> None:
+    order(ours)
+    with override_settings(STORAGES=settings.STORAGES | STORE_AWAY):
+        (job,) = run_jobs()
+    assert (job.state, job.error) == (Job.State.QUEUED, "The file store does not answer.")
+    assert job.run_at > timezone.now() - timedelta(seconds=1)
+
+    made, _ = run_jobs(later=True)
+    assert made.state == Job.State.SUCCEEDED
+    assert files(folder)
+
+
+def test_a_storage_that_stays_away_ends_the_job_with_words(
+    ours: Place, run_jobs: RunJobs, folder: Path
+) -> None:
+    job = order(ours)
+    with override_settings(STORAGES=settings.STORAGES | STORE_AWAY):
+        ran = run_jobs(later=True)
+
+    job.refresh_from_db()
+    assert (job.state, job.error) == (Job.State.FAILED, "The file store does not answer.")
+    assert len(ran) == (generate_reports.max_retries or 0) + 1
+
+
+def test_a_download_while_the_storage_is_away_is_said_to_be_temporary(
+    teacher: Client, teacher_api: APIClient, ours: Place
+) -> None:
+    with override_settings(STORAGES=settings.STORAGES | STORE_AWAY):
+        page = teacher.get(reverse("report", args=[ours.report.pk]))
+        problem = teacher_api.get(f"/api/reports/{ours.report.pk}/file")
+
+    for answer in (page, problem):
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"] == "5"
+    assert "The file store does not answer." in page.content.decode()
+    assert problem.json()["detail"] == "The file store does not answer."
+
+
+def test_a_file_that_cannot_be_removed_now_is_removed_later(
+    ours: Place, folder: Path, run_jobs: RunJobs, django_capture_on_commit_callbacks: Any
+) -> None:
+    order(ours)
+    run_jobs()
+    with (
+        override_settings(STORAGES=settings.STORAGES | STORE_AWAY),
+        django_capture_on_commit_callbacks(execute=True),
+    ):
+        ours.student.delete()
+    assert files(folder)
+
+    run_jobs(later=True)
+    assert not files(folder)
+
+
+def test_the_file_of_a_report_that_was_made_again_is_not_removed(
+    ours: Place, folder: Path, run_jobs: RunJobs
+) -> None:
+    order(ours)
+    run_jobs()
+    enqueue(remove_report_file, str(ours.term.reports.get().file.name))
+    run_jobs()
+
+    assert files(folder)

@@ -1,15 +1,18 @@
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
+from django.core.files.storage import FileSystemStorage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
+from apps.core.errors import StorageError
 from apps.jobs.models import Job
 from apps.transfers.models import State, Transfer
 from apps.transfers.tables import write_xlsx
@@ -413,11 +416,14 @@ def test_a_file_that_nobody_confirms_is_thrown_away_after_a_week(page: Client) -
 
 
 def test_an_import_whose_job_gave_up_says_so(
-    page: Client, settings: Settings, run_jobs: RunJobs
+    page: Client, settings: Settings, run_jobs: RunJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def give_up(_: Transfer) -> None:
+        raise RuntimeError
+
     settings.TRANSFER_ROWS_IN_REQUEST = 1
     address = upload(page, TWO)
-    kept().remove_file()
+    monkeypatch.setattr("apps.transfers.steps.read", give_up)
 
     [job] = run_jobs()
 
@@ -438,3 +444,93 @@ def test_the_administrator_sees_who_imported_what(
     assert "people.csv" in client.get(change).content.decode()
     assert client.get(reverse("admin:transfers_transfer_add")).status_code == 403
     assert str(kept()) == "people.csv"
+
+
+class AwayStorage(FileSystemStorage):
+    """Keeps nothing and gives nothing out, as a bucket that does not answer."""
+
+    def refuse(self, *_: object, **__: object) -> Any:
+        raise StorageError("The file store does not answer.")
+
+    _open: Any = refuse
+    _save: Any = refuse
+    delete: Any = refuse
+    exists: Any = refuse
+
+
+STORE_AWAY = {"default": {"BACKEND": f"{__name__}.AwayStorage"}}
+
+
+def test_an_upload_while_the_storage_is_away_is_one_sentence_and_leaves_nothing(
+    page: Client, settings: Settings
+) -> None:
+    settings.STORAGES = settings.STORAGES | STORE_AWAY
+
+    assert upload(page, TWO) == "The file store does not answer."
+    assert not Transfer.objects.exists()
+    assert not Job.objects.exists()
+
+
+def test_an_import_is_confirmed_again_when_the_storage_is_back(
+    page: Client, settings: Settings
+) -> None:
+    address = upload(page, TWO)
+    working = settings.STORAGES
+    settings.STORAGES = working | STORE_AWAY
+
+    shown = page.post(address, {"_confirm": ""}, follow=True).content.decode()
+
+    assert "The file store does not answer." in shown
+    assert "Confirm import" in shown
+    assert people() == set()
+
+    settings.STORAGES = working
+    page.post(address, {"_confirm": ""})
+    assert people() == {"Bea", "Cid"}
+
+
+def test_a_job_of_an_import_waits_for_the_storage(
+    page: Client, settings: Settings, run_jobs: RunJobs
+) -> None:
+    settings.TRANSFER_ROWS_IN_REQUEST = 1
+    address = upload(page, TWO)
+    working = settings.STORAGES
+    settings.STORAGES = working | STORE_AWAY
+    (job,) = run_jobs()
+
+    assert (job.state, job.error) == (Job.State.QUEUED, "The file store does not answer.")
+    assert "It is tried again by itself." in page.get(address).content.decode()
+
+    settings.STORAGES = working
+    run_jobs(later=True)
+    assert kept().state == State.CHECKED
+
+
+def test_a_file_that_cannot_be_removed_now_is_removed_later(
+    page: Client,
+    settings: Settings,
+    run_jobs: RunJobs,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    address = upload(page, TWO)
+    storage, name = kept().file.storage, str(kept().file.name)
+    working = settings.STORAGES
+    settings.STORAGES = working | STORE_AWAY
+    page.post(address, {"_discard": ""})
+
+    assert not Transfer.objects.exists()
+    (job,) = run_jobs()
+    assert job.state == Job.State.QUEUED
+
+    settings.STORAGES = working
+    run_jobs(later=True)
+    assert not storage.exists(name)
+
+
+def test_an_import_whose_file_is_gone_is_refused_in_words(page: Client) -> None:
+    address = upload(page, TWO)
+    kept().file.storage.delete(str(kept().file.name))
+
+    page.post(address, {"_confirm": ""})
+
+    assert "The file is not there any more" in errors()[0][2]
