@@ -107,9 +107,16 @@ def why_refused(request: HttpRequest, error: BaseException | None) -> tuple[int,
     that write the same in one moment, and values in an address that it cannot read."""
     if isinstance(error, IntegrityError):
         return 409, "Somebody else changed the same in this moment: look again and repeat it."
-    if isinstance(error, DataError) and request.method in ("GET", "HEAD"):
+    if is_out_of_range(error) and request.method in ("GET", "HEAD"):
         return 400, "The address has a value in it that the database cannot read."
     return None
+
+
+def is_out_of_range(error: BaseException | None) -> bool:
+    """A number or a date that there is none of in the database, or already in Python: the admin's
+    lists take any in their addresses, as in ?created_at__year=99999999999999."""
+    no_such_year = isinstance(error, ValueError) and str(error).startswith("year ")
+    return no_such_year or isinstance(error, DataError | OverflowError)
 
 
 def failure(request: HttpRequest, error: BaseException | None) -> HttpResponse:

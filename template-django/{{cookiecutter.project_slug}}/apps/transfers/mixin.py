@@ -163,7 +163,7 @@ class TransferAdmin(Base):
             raise PermissionDenied
         try:
             rows = self.get_changelist_instance(request).queryset
-        except IncorrectLookupParameters as error:
+        except (IncorrectLookupParameters, OverflowError, ValueError) as error:
             raise BadRequest("The filter of the list is not valid.") from error
         if request.method == "POST":
             return self.export(request, rows, request.POST.get("format", ""))
