@@ -2,12 +2,18 @@
 
 import os
 import secrets
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    SettingsConfigDict,
+)
 
 ROOT = Path(__file__).parent.parent
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -300,13 +306,34 @@ def explain(error: ValidationError) -> list[str]:
     return sentences
 
 
+def env_file() -> str:
+    """APP_ENV_FILE: another file than .env, or empty for none."""
+    return os.environ.get("APP_ENV_FILE", ".env")
+
+
+def unknown_names() -> list[str]:
+    """One sentence for each name with our prefix that is no setting: most likely a slip of a key.
+
+    It stops nothing, since other versions and other programs have names of their own.
+    """
+    known = {*(field.upper() for field in Environment.model_fields), "ENV_FILE"}
+    given = {*os.environ, *DotEnvSettingsSource(Environment, env_file=env_file()).env_vars}
+    sentences = []
+    for name in sorted({one.upper() for one in given}):
+        setting = name.removeprefix("APP_")
+        if name != setting and setting not in known:
+            near = get_close_matches(setting, known, n=1, cutoff=0.75)
+            meant = f": did you mean APP_{near[0]}?" if near else "."
+            sentences.append(f"{name} is no setting and is ignored{meant}")
+    return sentences
+
+
 def load_environment() -> Environment:
     """Raises SystemExit with a sentence for each bad setting."""
     try:
-        # APP_ENV_FILE: another file than .env, or empty for none.
-        environment = Environment(_env_file=os.environ.get("APP_ENV_FILE", ".env"))  # type: ignore[call-arg]  # of the base class
+        environment = Environment(_env_file=env_file())  # type: ignore[call-arg]  # of the base class
     except ValidationError as error:
-        raise SystemExit("\n".join(explain(error))) from None
+        raise SystemExit("\n".join([*explain(error), *unknown_names()])) from None
 {% if cookiecutter.database == "postgresql" %}
     if not environment.database_url.get_secret_value():
         from apps.core.embedded_postgresql import embedded_url

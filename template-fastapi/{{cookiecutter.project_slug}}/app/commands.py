@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import secrets
+import sys
 from pathlib import Path
 
 import uvicorn
@@ -18,7 +19,7 @@ from app.doctor import diagnose
 from app.embedded_postgresql import embedded_url
 {% endif %}
 from app.main import create_app
-from app.settings import Settings, explain
+from app.settings import Settings, explain, unknown_names
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,7 +43,7 @@ def load_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        raise SystemExit("\n".join(explain(error))) from None
+        raise SystemExit("\n".join([*explain(error), *unknown_names()])) from None
 {% if cookiecutter.database == "postgresql" %}
     if settings.environment == "development" and not settings.database_url.get_secret_value():
         # Through the environment, so that the processes we start use the same server.
@@ -66,6 +67,8 @@ def migrations(settings: Settings) -> Config:
 
 
 def serve(settings: Settings, *, reload: bool) -> None:
+    for sentence in unknown_names():
+        print(sentence, file=sys.stderr, flush=True)
     uvicorn.run(
         "app.main:create_app",
         factory=True,

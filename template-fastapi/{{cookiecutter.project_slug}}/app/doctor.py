@@ -10,13 +10,14 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from app.db import create_engine, why_unreachable
-from app.settings import Settings
+from app.settings import Settings, unknown_names
 
 Finding = tuple[Literal["ok", "warning", "problem"], str]
 
 
 def diagnose(settings: Settings, alembic: Config, *, env_file: Path) -> Iterator[Finding]:
     yield from check_secrets(settings, env_file)
+    yield from (("warning", sentence) for sentence in unknown_names())
     if settings.environment == "production":
         yield from check_production(settings)
     yield asyncio.run(check_database(settings, alembic))

@@ -1,7 +1,14 @@
+import os
+from difflib import get_close_matches
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    SettingsConfigDict,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -102,4 +109,21 @@ def explain(error: ValidationError) -> list[str]:
         name = "".join(f"APP_{part}".upper() for part in problem["loc"][:1])
         text = problem["msg"].removeprefix("Value error, ")
         sentences.append(f"{name} {text}".strip())
+    return sentences
+
+
+def unknown_names() -> list[str]:
+    """One sentence for each name with our prefix that is no setting: most likely a slip of a key.
+
+    It stops nothing, since other versions and other programs have names of their own.
+    """
+    known = [field.upper() for field in Settings.model_fields]
+    given = {*os.environ, *DotEnvSettingsSource(Settings).env_vars}
+    sentences = []
+    for name in sorted({one.upper() for one in given}):
+        setting = name.removeprefix("APP_")
+        if name != setting and setting not in known:
+            near = get_close_matches(setting, known, n=1, cutoff=0.75)
+            meant = f": did you mean APP_{near[0]}?" if near else "."
+            sentences.append(f"{name} is no setting and is ignored{meant}")
     return sentences

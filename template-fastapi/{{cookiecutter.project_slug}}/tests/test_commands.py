@@ -89,6 +89,24 @@ def test_start_refuses_production_without_its_secrets(environment: pytest.Monkey
         main(["start"])
 
 
+def test_a_slip_in_the_name_of_a_setting_is_said_and_stops_nothing(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment.setattr(uvicorn, "run", lambda *_, **__: None)
+    environment.setenv("APP_ALOWED_HOSTS", "api.example.com")
+    slip = "APP_ALOWED_HOSTS is no setting and is ignored: did you mean APP_ALLOWED_HOSTS?"
+    main(["migrate"])
+
+    main(["start"])
+    assert slip in capsys.readouterr().err
+    main(["doctor"])
+    assert f"warning  {slip}" in capsys.readouterr().out
+
+    environment.delenv("APP_ALLOWED_HOSTS")
+    with pytest.raises(SystemExit, match="APP_ALOWED_HOSTS is no setting"):
+        main(["start"])
+
+
 @pytest.mark.usefixtures("environment")
 def test_doctor_says_that_migrations_are_pending_until_they_ran(
     capsys: pytest.CaptureFixture[str],

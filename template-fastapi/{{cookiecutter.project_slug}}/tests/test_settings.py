@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from app.settings import Settings, explain
+from app.settings import Settings, explain, unknown_names
 
 
 def refusal(**values: object) -> str:
@@ -58,3 +60,19 @@ def test_a_wrong_database_url_is_refused_with_an_example_and_not_repeated(url: s
 
 def test_a_wrong_number_is_named() -> None:
     assert refusal(environment="development", port="eighty").startswith("APP_PORT ")
+
+
+def test_a_slip_in_the_name_of_a_setting_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_text("APP_DATABSE_URL=x\nOTHER=x\nAPP_PORT=8001\n")
+    monkeypatch.setenv("APP_ALOWED_HOSTS", "www.example.com")
+    monkeypatch.setenv("APP_OF_ANOTHER_PROGRAM", "x")
+    monkeypatch.setenv("APP_HOST", "127.0.0.1")
+
+    assert unknown_names() == [
+        "APP_ALOWED_HOSTS is no setting and is ignored: did you mean APP_ALLOWED_HOSTS?",
+        "APP_DATABSE_URL is no setting and is ignored: did you mean APP_DATABASE_URL?",
+        "APP_OF_ANOTHER_PROGRAM is no setting and is ignored.",
+    ]

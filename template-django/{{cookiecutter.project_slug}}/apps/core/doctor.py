@@ -13,13 +13,14 @@ from django.db.utils import load_backend
 from kombu.exceptions import KombuError
 
 from apps.core.errors import StorageError
-from config.environment import Environment
+from config.environment import Environment, unknown_names
 
 Finding = tuple[Literal["ok", "warning", "problem"], str]
 
 
 def diagnose(environment: Environment, *, env_file: Path) -> Iterator[Finding]:
     yield from check_secrets(environment, env_file)
+    yield from (("warning", sentence) for sentence in unknown_names())
     if environment.production:
         yield from check_production(environment)
     yield check_database()

@@ -126,6 +126,22 @@ def test_start_runs_worker_and_schedule_when_there_is_no_broker(
     assert "APP_ENVIRONMENT is development" in capsys.readouterr().out
 
 
+@pytest.mark.django_db
+@pytest.mark.usefixtures("started")
+@pytest.mark.parametrize("command", ["dev", "start"])
+def test_a_slip_in_the_name_of_a_setting_is_said_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    free_port: int,
+    command: str,
+) -> None:
+    monkeypatch.setenv("APP_ALOWED_HOSTS", "www.example.com")
+
+    run(command, **({"port": free_port} if command == "dev" else {}))
+
+    assert "did you mean APP_ALLOWED_HOSTS?" in capsys.readouterr().err
+
+
 def test_start_collects_static_files_and_makes_way_for_the_server(
     monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:

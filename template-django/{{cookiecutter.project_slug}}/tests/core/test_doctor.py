@@ -91,6 +91,17 @@ def test_doctor_warns_of_what_is_easily_forgotten(told: Told, machine: pytest.Mo
         assert warning in said
 
 
+def test_doctor_warns_of_a_slip_in_the_name_of_a_setting(
+    told: Told, machine: pytest.MonkeyPatch
+) -> None:
+    machine.setenv("APP_ALOWED_HOSTS", "www.example.com")
+
+    said, content = told()
+
+    assert content
+    assert "warning  APP_ALOWED_HOSTS is no setting and is ignored: did you mean" in said
+
+
 @pytest.mark.parametrize("collected", [True, False])
 def test_doctor_misses_static_files(told: Told, tmp_path: Path, collected: bool) -> None:
     told.settings.STATIC_ROOT = tmp_path

@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from config.environment import Environment, explain, load_environment
+from config.environment import Environment, explain, load_environment, unknown_names
 
 COMPLETE = {
     "secret_key": "x" * 48,
@@ -148,3 +150,30 @@ def test_a_path_is_no_part_of_an_origin() -> None:
 
 def test_a_wrong_number_is_named() -> None:
     assert refusal(port="eighty").startswith("APP_PORT ")
+
+
+def test_a_slip_in_the_name_of_a_setting_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("APP_ENV_FILE", ".env")
+    Path(".env").write_text("APP_DATABSE_URL=x\nOTHER=x\nAPP_PORT=8001\n")
+    monkeypatch.setenv("APP_ALOWED_HOSTS", "www.example.com")
+    monkeypatch.setenv("APP_OF_ANOTHER_PROGRAM", "x")
+    monkeypatch.setenv("APP_HOST", "127.0.0.1")
+
+    assert unknown_names() == [
+        "APP_ALOWED_HOSTS is no setting and is ignored: did you mean APP_ALLOWED_HOSTS?",
+        "APP_DATABSE_URL is no setting and is ignored: did you mean APP_DATABASE_URL?",
+        "APP_OF_ANOTHER_PROGRAM is no setting and is ignored.",
+    ]
+
+
+def test_who_is_refused_for_a_missing_setting_is_told_of_the_slip(
+    production: pytest.MonkeyPatch,
+) -> None:
+    production.delenv("APP_ALLOWED_HOSTS")
+    production.setenv("APP_ALOWED_HOSTS", "www.example.com")
+
+    with pytest.raises(SystemExit, match=r"did you mean APP_ALLOWED_HOSTS\?"):
+        load_environment()

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from apps.core.processes import Together
 from apps.users.models import User
-from config.environment import ROOT
+from config.environment import ROOT, unknown_names
 
 WATCHED = [ROOT / name for name in ("apps", "config", ".env")]
 PATIENCE = 5  # seconds that work in progress gets; the ledger brings back what is cut off
@@ -33,6 +33,8 @@ class Command(BaseCommand):
             raise CommandError(
                 f"Port {port} is in use: end what uses it, or run `just dev --port {port + 1}`."
             )
+        for sentence in unknown_names():
+            self.stderr.write(sentence)
         call_command("migrate", interactive=False, verbosity=0)
         server = f"http://{host}:{port}"
         pages = {"/admin/": "Admin"}

@@ -7,6 +7,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.core.processes import Together
+from config.environment import unknown_names
 
 WEB = [sys.executable, "-m", "gunicorn", "config.wsgi"]
 
@@ -18,6 +19,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if sys.platform == "win32":
             raise CommandError("The production server does not run on Windows: use `just dev`.")
+        for sentence in unknown_names():
+            self.stderr.write(sentence)
         if settings.ENV.production:
             call_command("collectstatic", interactive=False, verbosity=0)
         else:
