@@ -37,11 +37,30 @@ LOGIN_NAME = str(getattr(User._meta.get_field(User.USERNAME_FIELD), "verbose_nam
 MOST_SHOWN = 20
 
 
-class RowOfSchoolField(forms.ModelChoiceField):  # type: ignore[type-arg]  # not generic at run time
+def with_school(row: Any) -> str:
     """For those who see several schools: two of them may have a class 5b."""
+    return f"{row} ({row.school})"
 
+
+def by_school(rows: QuerySet[Any]) -> QuerySet[Any]:
+    ordering = rows.model._meta.ordering or ()
+    return rows.select_related("school").order_by("school__name", *ordering)
+
+
+class RowOfSchoolField(forms.ModelChoiceField):  # type: ignore[type-arg]  # not generic at run time
     def label_from_instance(self, obj: Any) -> str:
-        return f"{obj} ({obj.school})"
+        return with_school(obj)
+
+
+class RowOfSchoolFilter(RelatedOnlyFieldListFilter):
+    """Offers what the rows of the list have."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
+        if not schools_of(request.user)[1:2]:
+            return super().field_choices(field, request, model_admin)
+        listed = model_admin.get_queryset(request).values(f"{self.field_path}__pk")
+        rows = by_school(field.related_model._default_manager.filter(pk__in=listed))
+        return [(row.pk, with_school(row)) for row in rows]
 
 
 class SchoolScope:
@@ -58,7 +77,7 @@ class SchoolScope:
             role = self.needed_role if db_field.related_model is School else None
             rows = manager.visible_to(request.user, role)
             if db_field.related_model in (SchoolClass, Term) and schools_of(request.user)[1:2]:
-                rows = rows.select_related("school").order_by("school__name", *rows.query.order_by)
+                rows = by_school(rows)
                 options["form_class"] = RowOfSchoolField
             options["queryset"] = rows
         field = super().formfield_for_foreignkey(db_field, request, **options)  # type: ignore[misc]  # an admin's
@@ -380,7 +399,7 @@ class StudentAdmin(SchoolAdmin):
     list_display_links = ("last_name", "first_name")
     list_filter = (
         ("school", RelatedOnlyFieldListFilter),
-        ("school_class", RelatedOnlyFieldListFilter),
+        ("school_class", RowOfSchoolFilter),
     )
     list_select_related = ("school", "school_class")
     search_fields = ("last_name", "first_name", "number", "guardian_email")
@@ -441,8 +460,8 @@ class TermAdmin(SchoolAdmin):
 class GradeAdmin(GivenBy, SchoolAdmin):
     list_display = ("student", "school_class", "subject", "mark", "term", "teacher")
     list_filter = (
-        ("term", RelatedOnlyFieldListFilter),
-        ("student__school_class", RelatedOnlyFieldListFilter),
+        ("term", RowOfSchoolFilter),
+        ("student__school_class", RowOfSchoolFilter),
         ("subject", admin.AllValuesFieldListFilter),
     )
     list_select_related = ("student__school_class", "term", "teacher")
@@ -467,8 +486,8 @@ class ReportAdmin(SchoolAdmin):
     role_to_delete = Role.HEAD
     list_display = ("student", "school_class", "term", "download", "created_at", "created_by")
     list_filter = (
-        ("term", RelatedOnlyFieldListFilter),
-        ("student__school_class", RelatedOnlyFieldListFilter),
+        ("term", RowOfSchoolFilter),
+        ("student__school_class", RowOfSchoolFilter),
     )
     list_select_related = ("student__school_class", "term", "created_by")
     search_fields = ("student__last_name", "student__first_name", "=student__number")

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin import RelatedOnlyFieldListFilter
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db import connection
 from django.db.models import Model
@@ -152,6 +153,30 @@ def test_filters_offer_what_is_in_the_own_schools(
     theirs.school.memberships.filter(user=ours.teacher).delete()
     for kind in ("grade", "report", "student"):
         assert "Other" not in teacher.get(list_of(kind)).content.decode()
+
+
+@pytest.mark.parametrize("kind", ["student", "grade", "report"])
+def test_a_filter_names_the_school_of_a_class_for_those_who_see_several(
+    administrator: User, teacher: Client, ours: Place, theirs: Place, kind: str
+) -> None:
+    SchoolClass.objects.update(name="5b")
+    Term.objects.update(name="2026")
+    everywhere = Client()
+    everywhere.force_login(administrator)
+
+    def offered(browser: Client) -> set[str]:
+        filters = browser.get(list_of(kind)).context["cl"].filter_specs
+        rows = [
+            one.lookup_choices for one in filters if isinstance(one, RelatedOnlyFieldListFilter)
+        ]
+        return {name for choices in rows for _, name in choices}
+
+    of_both = {"5b (Our School)", "5b (Other School)"}
+    if kind != "student":
+        of_both |= {"2026 (Our School)", "2026 (Other School)"}
+    assert of_both <= offered(everywhere)
+    assert not {"5b", "2026"} & offered(everywhere)
+    assert not any("(Our School)" in name for name in offered(teacher))
 
 
 def test_who_has_one_school_is_not_told_its_name_in_every_row(
