@@ -62,6 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
 
     app.include_router(health.router)
+    app.include_router(docs.always)
 {% if cookiecutter.example %}
     app.include_router(leads)
 {% endif %}

@@ -21,7 +21,17 @@ async def test_the_documentation_needs_no_internet(client: AsyncClient, page: st
     sources = [part.split('"')[0] for part in html.split('src="')[1:]]
     assert sources
     for source in sources:
-        assert (await client.get(source)).status_code == 200
+        script = await client.get(source)
+        assert script.status_code == 200
+        # The address of ReDoc's logo; the policy of the page refuses it, and says so.
+        assert "https://cdn." not in script.text
+
+
+async def test_a_browser_that_asks_for_an_icon_meets_no_error(client: AsyncClient) -> None:
+    answer = await client.get("/favicon.ico")
+
+    assert answer.status_code == 204
+    assert "max-age" in answer.headers["cache-control"]
 
 
 async def test_the_documentation_can_be_switched_off(settings: Settings) -> None:
