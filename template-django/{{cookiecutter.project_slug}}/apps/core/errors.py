@@ -12,7 +12,9 @@ from django.core.exceptions import RequestDataTooBig
 from django.core.exceptions import ValidationError as ModelValidationError
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
+from django.templatetags.static import static
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.fields import get_error_detail
 from rest_framework.response import Response
@@ -20,6 +22,14 @@ from rest_framework.views import exception_handler
 
 MEDIA_TYPE = "application/problem+json"
 OUR_FAULT = "Something went wrong on our side."
+# For people, where nothing better is known.
+WORDS = {
+    400: "The address, or what was sent, has something in it that cannot be read.",
+    403: "You may not see this, or do it, as whom you are logged in.",
+    404: "There is nothing at this address: it was moved or deleted, or there is a slip in it.",
+    405: "This address does not take what was sent to it: go back and try again.",
+    429: "There were too many requests in a short time: wait a few minutes, then try again.",
+}
 BUSY, AWAY = "The database is busy.", "The database does not answer."
 PASSING = {
     "database is locked": BUSY,
@@ -82,10 +92,32 @@ def error_response(request: HttpRequest, status: int, detail: str | None = None)
         return JsonResponse(problem(status, detail), status=status, content_type=MEDIA_TYPE)
     context = {
         "title": title_of(status),
-        "detail": detail,
+        "detail": detail or WORDS.get(status),
         "request_id": structlog.contextvars.get_contextvars().get("request_id"),
+        "site_name": settings.SITE_NAME,
+        "stylesheet": stylesheet(),
     }
     return HttpResponse(render_to_string("core/error.html", context), status=status)
+
+
+def stylesheet() -> str:
+    """Its address, or nothing where static files were not collected: the page must come anyway."""
+    try:
+        return static("core/error.css")
+    except ValueError:
+        return ""
+
+
+def with_words(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """A refusal without a body, as Django gives for a wrong method, gets the body of the others."""
+    if response.status_code < 400 or not isinstance(response, HttpResponse) or response.content:
+        return response
+    worded = error_response(request, response.status_code)
+    for name, value in response.items():
+        if not name.lower().startswith("content-") or name == "Content-Security-Policy":
+            worded[name] = value
+    worded.cookies = response.cookies
+    return worded
 
 
 def why_unavailable(error: BaseException | None) -> str | None:

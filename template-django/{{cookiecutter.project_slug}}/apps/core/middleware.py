@@ -6,21 +6,28 @@ from uuid import uuid4
 import structlog
 from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 
 from apps.core.errors import (
+    DomainError,
     error_response,
     failure,
     wants_problem,
     why_refused,
     why_unavailable,
+    with_words,
 )
 from apps.core.uploads import too_large
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # A browser shows no answer before it has sent everything, so this much is read and thrown away.
 THROWN_AWAY = 100 * 1024 * 1024
+
+# What Django answers by itself, with the handlers of config/urls.py.
+ANSWERED = (Http404, PermissionDenied, SuspiciousOperation, BadRequest, MultiPartParserError)
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -39,7 +46,7 @@ class RequestContext:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = perf_counter()
 
-        response = self.get_response(request)
+        response = with_words(request, self.get_response(request))
 
         response["X-Request-ID"] = request_id
         log = structlog.get_logger()
@@ -54,13 +61,15 @@ class RequestContext:
         return response
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, DomainError):
+            return error_response(request, error.status, str(error))
         if why_unavailable(error):
             return failure(request, error)
         if refused := why_refused(request, error):
             # With its traceback: it may be a bug after all.
             structlog.get_logger().warning("refused_by_database", exc_info=error)
             return error_response(request, *refused)
-        if wants_problem(request):
+        if wants_problem(request) and not isinstance(error, ANSWERED):
             structlog.get_logger().exception("request_failed")
             return failure(request, error)
         return None

@@ -4,7 +4,6 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
-from apps.core.errors import NotFoundError
 from apps.schools.models import Report
 from apps.schools.reports import download
 
@@ -15,8 +14,4 @@ def report(request: HttpRequest, pk: int) -> HttpResponseBase:
     if not request.user.has_perm("schools.view_report"):
         raise Http404
     rows = Report.objects.visible_to(request.user).select_related("student", "term")
-    found = get_object_or_404(rows, pk=pk)
-    try:
-        return download(found)
-    except NotFoundError as error:
-        raise Http404(str(error)) from error
+    return download(get_object_or_404(rows, pk=pk))

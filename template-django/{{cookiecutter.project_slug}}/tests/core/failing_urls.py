@@ -4,8 +4,9 @@ from django import forms
 from django.core.exceptions import PermissionDenied
 from django.core.exceptions import ValidationError as ModelValidationError
 from django.db import DataError, IntegrityError, OperationalError
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path
+from django.views.decorators.http import require_safe
 from rest_framework import serializers
 from rest_framework.decorators import api_view, parser_classes, permission_classes
 from rest_framework.exceptions import APIException, Throttled
@@ -93,6 +94,23 @@ def forbidden(request: HttpRequest) -> HttpResponse:
     raise PermissionDenied("This page is for teachers.")
 
 
+def forbidden_without_words(request: HttpRequest) -> HttpResponse:
+    raise PermissionDenied
+
+
+def unknown(request: HttpRequest) -> HttpResponse:
+    raise Http404("No Order matches the given query.")
+
+
+def refused_page(request: HttpRequest) -> HttpResponse:
+    raise NotFoundError("There is no thirteenth row.")
+
+
+@require_safe
+def page(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("Hello")
+
+
 urlpatterns = [
     *project,
     path("api/bug", bug),
@@ -104,4 +122,8 @@ urlpatterns = [
     path("api/refused/<why>", refused),
     path("api/upload", api_upload),
     path("forbidden", forbidden),
+    path("forbidden-without-words", forbidden_without_words),
+    path("unknown", unknown),
+    path("refused", refused_page),
+    path("page", page),
 ]

@@ -124,6 +124,57 @@ def test_an_unknown_path_is_a_page_for_people(failing: Client) -> None:
     assert "<h1>Not Found</h1>" in response.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "words"),
+    [
+        ("GET", "/nothing-here", 404, "There is nothing at this address"),
+        ("POST", "/page", 405, "does not take what was sent"),
+        ("GET", "/forbidden-without-words", 403, "You may not see this"),
+        ("GET", "/unknown", 404, "There is nothing at this address"),
+        ("GET", "/refused", 404, "There is no thirteenth row."),
+        ("GET", "/bug", 500, "Something went wrong on our side."),
+        ("GET", "/database/lost", 503, "The database does not answer."),
+    ],
+)
+def test_people_are_told_what_happened_in_the_style_of_the_site(
+    failing: Client, settings: Settings, method: str, path: str, status: int, words: str
+) -> None:
+    page = failing.generic(method, path, headers={"Accept": "text/html"})
+    problem = failing.generic(method, path, headers={"Accept": "application/json"})
+
+    assert page.status_code == problem.status_code == status
+    text = page.content.decode()
+    assert words in text
+    assert settings.SITE_NAME in text
+    assert 'href="/"' in text
+    assert "core/error" in text
+    assert page["Content-Security-Policy"]
+    assert problem["Content-Type"] == PROBLEM
+    assert problem.json()["status"] == status
+
+
+def test_a_wrong_method_is_told_the_right_ones(failing: Client) -> None:
+    assert failing.post("/page")["Allow"] == "GET, HEAD"
+
+
+def test_the_page_of_an_error_comes_without_static_files_too(
+    failing: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: str) -> str:
+        raise ValueError("Missing staticfiles manifest entry")
+
+    monkeypatch.setattr("apps.core.errors.static", refuse)
+
+    assert "There is nothing at this address" in failing.get("/nothing-here").content.decode()
+
+
+def test_a_browser_that_asks_for_an_icon_gets_one(client: Client) -> None:
+    icon: Any = client.get("/favicon.ico", follow=True)
+
+    assert icon.status_code == 200
+    assert icon["Content-Type"] == "image/svg+xml"
+
+
 def test_a_page_that_is_not_for_everybody_says_so(failing: Client) -> None:
     response = failing.get("/forbidden")
 

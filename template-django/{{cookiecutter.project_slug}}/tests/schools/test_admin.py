@@ -169,7 +169,7 @@ def test_a_filter_names_the_school_of_a_class_for_those_who_see_several(
         rows = [
             one.lookup_choices for one in filters if isinstance(one, RelatedOnlyFieldListFilter)
         ]
-        return {name for choices in rows for _, name in choices}
+        return {str(name) for choices in rows for _, name in choices}
 
     of_both = {"5b (Our School)", "5b (Other School)"}
     if kind != "student":
