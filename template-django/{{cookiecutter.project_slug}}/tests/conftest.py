@@ -23,6 +23,23 @@ from tests.postgresql import new_postgresql_database
 {% endif %}
 from tests.users.factories import make_user
 
+# What `just test` asks for; `just check` asks for all.
+QUICK = "not slow"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Whoever names a file or a test wants it, also when it is slow."""
+    named = any(Path(argument.split("::")[0]).is_file() for argument in config.args)
+    if named and config.option.markexpr == QUICK:
+        config.option.markexpr = ""
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if config.option.markexpr == QUICK:
+        terminalreporter.write_line("Without the slow tests: `just test -m slow` runs them.")
+
 
 @pytest.fixture(scope="session")
 {% if cookiecutter.database == "postgresql" %}

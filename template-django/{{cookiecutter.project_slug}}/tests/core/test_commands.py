@@ -232,6 +232,7 @@ def bare() -> dict[str, str]:
     return ours | {"APP_ENV_FILE": "", "DJANGO_SETTINGS_MODULE": "config.settings"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="gunicorn does not run on Windows")
 def test_a_server_without_its_settings_is_refused_in_one_sentence(bare: dict[str, str]) -> None:
     server = subprocess.run(

@@ -26,6 +26,7 @@ def test_migrations_match_the_models(empty: str) -> None:
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
 
 
+@pytest.mark.slow
 def test_migrations_run_up_down_and_up(empty: str, settings: Settings) -> None:
     # Its many migrations take as long as all others together; the tests' own database has them.
     settings.MIGRATION_MODULES = {"django_celery_beat": None}

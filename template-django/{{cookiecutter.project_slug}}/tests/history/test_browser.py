@@ -8,6 +8,8 @@ from apps.schools.models import Role
 from tests.browser import enter, screenshot
 from tests.schools.factories import make_member, make_school, make_student
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def site(live_server: LiveServer, transactional_db: None) -> str:

@@ -105,7 +105,7 @@ def until(true: Any, *logs: Path) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.workers
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs kill -9")
 @pytest.mark.django_db(transaction=True)
 def test_a_task_whose_worker_is_killed_takes_effect_exactly_once(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from tests.schools.conftest import Place, make_place
 from tests.schools.factories import make_grade, make_member, make_student
 from tests.users.factories import PASSWORD
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def site(live_server: LiveServer, transactional_db: None) -> str:

@@ -10,6 +10,8 @@ from apps.schools.models import Role
 from tests.browser import enter, screenshot
 from tests.schools.factories import make_class, make_member, make_school
 
+pytestmark = pytest.mark.slow
+
 GOOD = "number,first name,last name,birth date,class\n1,Zoë,Lindgren,2012-05-31,5b\n"
 
 
