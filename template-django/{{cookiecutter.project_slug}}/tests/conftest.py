@@ -17,7 +17,7 @@ from config.environment import database_of
 {% if cookiecutter.example %}
 from tests.browser import browser, context, page  # noqa: F401 - fixtures
 {% endif %}
-from tests.jobs.plugin import run_jobs  # noqa: F401 - a fixture
+from tests.jobs.plugin import nothing_renewed, run_jobs  # noqa: F401 - fixtures
 {% if cookiecutter.database == "postgresql" %}
 from tests.postgresql import new_postgresql_database
 {% endif %}

@@ -1,6 +1,6 @@
 """Jobs in tests are kept and not sent: `run_jobs()` runs them, in the test's own process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from uuid import UUID
 
@@ -8,6 +8,7 @@ import pytest
 from celery import current_app
 from django.utils import timezone
 
+from apps.jobs.leases import Leases
 from apps.jobs.models import Job
 
 RunJobs = Callable[..., list[Job]]
@@ -23,6 +24,16 @@ def run_job(pk: UUID | str) -> Job:
     finally:
         task.pop_request()
     return Job.objects.get(pk=pk)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_renewed() -> Iterator[None]:
+    """Jobs of tests end before their leases do. The thread that renews leases would have a
+    connection of its own: it sees nothing of a test's transaction, and waits for its locks.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Leases, "_renew", lambda _: None)
+        yield
 
 
 @pytest.fixture

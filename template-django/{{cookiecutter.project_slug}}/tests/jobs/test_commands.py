@@ -99,7 +99,7 @@ def a_worker(log: Path) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def until(true: Any, *logs: Path) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not true():
         assert time.monotonic() < end, "\n".join(log.read_text() for log in logs)
         time.sleep(0.02)
@@ -112,19 +112,21 @@ def test_a_task_whose_worker_is_killed_takes_effect_exactly_once(tmp_path: Path)
     """With the broker that TEST_BROKER_URL names, else with the embedded one."""
     print("broker:", "TEST_BROKER_URL" if "TEST_BROKER_URL" in os.environ else "embedded")
     trace, logs = tmp_path / "trace", [tmp_path / "one.log", tmp_path / "two.log"]
-    job = enqueue(tasks.found_slowly, "chess", 0.6, str(trace))
+    job = enqueue(tasks.found_slowly, "chess", 1.5, str(trace))
     with ExitStack() as stack:
         workers = [stack.enter_context(a_worker(log)) for log in logs]
         until(trace.exists, *logs)
         until(lambda: trace.read_text().endswith("\n"), *logs)
-        first = int(trace.read_text())
+        first = int(trace.read_text().split()[0])
         os.kill(first, signal.SIGKILL)
         assert not Group.objects.exists()
 
         until(lambda: Job.objects.get().state == Job.State.SUCCEEDED, *logs)
 
         assert Group.objects.count() == 1
-        assert len(trace.read_text().splitlines()) == Job.objects.get(pk=job.pk).attempts == 2
+        attempts = Job.objects.get(pk=job.pk).attempts
+        # More than two when the machine is so busy that a living worker loses its lease.
+        assert len(trace.read_text().splitlines()) == attempts >= 2
         (other,) = (worker for worker in workers if worker.pid != first)
         other.terminate()
-        assert other.wait(5) == 0
+        assert other.wait(60) == 0
