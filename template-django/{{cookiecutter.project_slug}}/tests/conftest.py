@@ -56,13 +56,19 @@ def new_database(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(new_database: Callable[[], str]) -> None:
-    """The tests' own database: pytest-django migrates it and destroys it at the end."""
-    url = new_database()
+def django_db_keepdb() -> bool:
+    """The database is there already, and goes as it came: with `new_database`."""
+    return True
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(new_database: Callable[[], str]) -> Iterator[None]:
+    """The tests' own database, which pytest-django migrates."""
     ours = connections["default"].settings_dict
-    ours.update(database_of(url))
-    # Beside the new one, so that its name is unique, too.
-    ours["TEST"]["NAME"] = f"{ours['NAME']}_run"
+    ours.update(database_of(new_database()))
+    ours["TEST"]["NAME"] = ours["NAME"]
+    yield
+    connections["default"].close()
 
 
 @pytest.fixture(scope="session", autouse=True)
