@@ -10,9 +10,9 @@ from pytest_django import Settings
 import config.urls
 
 
-@pytest.fixture
-def schema(client: Client) -> dict[str, Any]:
-    result: dict[str, Any] = client.get("/openapi.json").json()
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    result: dict[str, Any] = Client().get("/openapi.json").json()
     return result
 
 
