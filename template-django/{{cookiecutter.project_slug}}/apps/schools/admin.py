@@ -28,7 +28,7 @@ from apps.schools.models import (
     Student,
     Term,
 )
-from apps.schools.scoping import schools_of
+from apps.schools.scoping import two_schools_of
 from apps.schools.tasks import reports_path
 from apps.users.models import User
 
@@ -56,7 +56,7 @@ class RowOfSchoolFilter(RelatedOnlyFieldListFilter):
     """Offers what the rows of the list have."""
 
     def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
-        if not schools_of(request.user)[1:2]:
+        if len(two_schools_of(request)) < 2:
             return super().field_choices(field, request, model_admin)
         listed = model_admin.get_queryset(request).values(f"{self.field_path}__pk")
         rows = by_school(field.related_model._default_manager.filter(pk__in=listed))
@@ -76,14 +76,15 @@ class SchoolScope:
         if hasattr(manager, "visible_to"):
             role = self.needed_role if db_field.related_model is School else None
             rows = manager.visible_to(request.user, role)
-            if db_field.related_model in (SchoolClass, Term) and schools_of(request.user)[1:2]:
+            several = len(two_schools_of(request)) > 1
+            if db_field.related_model in (SchoolClass, Term) and several:
                 rows = by_school(rows)
                 options["form_class"] = RowOfSchoolField
             options["queryset"] = rows
         field = super().formfield_for_foreignkey(db_field, request, **options)  # type: ignore[misc]  # an admin's
         if field and db_field.related_model in (SchoolClass, Term):
-            # Read once: each form of an inline would ask again.
-            field.choices = list(field.choices)
+            # Read once: each form of an inline would ask again. A list() of them counts them first.
+            field.choices = list(iter(field.choices))
         return field
 
 
@@ -97,13 +98,13 @@ class SchoolAdmin(SchoolScope, SiteModelAdmin):
 
     def get_list_display(self, request: HttpRequest) -> Any:
         columns = super().get_list_display(request)
-        if schools_of(request.user)[1:2]:
+        if len(two_schools_of(request)) > 1:
             return columns
         return [name for name in columns if name != "school"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         allowed = super().has_add_permission(request)
-        return allowed and schools_of(request.user, self.needed_role).exists()
+        return allowed and bool(two_schools_of(request, self.needed_role))
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         allowed = super().has_change_permission(request, obj)
@@ -132,9 +133,9 @@ class SchoolAdmin(SchoolScope, SiteModelAdmin):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         initial: dict[str, Any] = dict(super().get_changeform_initial_data(request))
-        schools = schools_of(request.user, self.needed_role)[:2]
+        schools = two_schools_of(request, self.needed_role)
         if len(schools) == 1:
-            initial.setdefault("school", schools[0].pk)
+            initial.setdefault("school", schools[0])
         return initial
 
     def confirm(
