@@ -1,7 +1,19 @@
 from typing import Any
 
 from django.db.models import Model
+from simple_history.models import HistoricalRecords
 from simple_history.utils import get_history_manager_for_model
+
+
+class Records(HistoricalRecords):
+    """No version for what writes excluded fields only, such as a login its time."""
+
+    def post_save(
+        self, instance: Model, created: bool, using: str | None = None, **kw: Any
+    ) -> None:
+        written = kw.get("update_fields")
+        if written is None or not written <= set(self.excluded_fields):
+            super().post_save(instance, created, using, **kw)
 
 
 def is_tracked(model: type[Model]) -> bool:
