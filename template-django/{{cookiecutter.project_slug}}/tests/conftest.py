@@ -1,3 +1,4 @@
+import gc
 {% if cookiecutter.database == "postgresql" %}
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -32,6 +33,11 @@ def pytest_configure(config: pytest.Config) -> None:
     named = any(Path(argument.split("::")[0]).is_file() for argument in config.args)
     if named and config.option.markexpr == QUICK:
         config.option.markexpr = ""
+
+
+def pytest_collection_finish() -> None:
+    # All that is imported by now stays. Not to look through it again and again saves a twentieth.
+    gc.freeze()
 
 
 def pytest_terminal_summary(
