@@ -13,6 +13,7 @@ from proof.brokers import Broker
 from proof.processes import kill, run, start
 
 Figures = dict[str, float]
+LONGEST_WAIT = 15  # seconds from when a broker is back to when the work goes on
 
 # An app of our own beside the project's: what a job did can be counted, and how often it began.
 PROBE: Mapping[str, str] = {
@@ -357,12 +358,15 @@ def broker_down(subject: Subject, broker: Broker) -> Figures:
         web.ask("act_", "down1")
         paused = web.seconds
         assert web.ask("effects", "down") == 0
+        # So long that what is sent more and more rarely would have to wait for as long again.
+        time.sleep(8 * subject.lease)
         broker.start()
         took = subject.until("what was kept is done", lambda: web.ask("effects", "down") == 2, 60)
         subject.until("this, too", lambda: web.ask("effects", "frozen"), 60)
         time.sleep(1)
         assert web.ask("effects", "down") == 2
         assert web.ask("effects", "frozen") == 1
+    assert took < LONGEST_WAIT, f"the broker was back for {took:.1f} s before its work went on"
     slowest = max(frozen, down, paused)
     assert slowest < 1, f"a web request waited {slowest:.1f} s for the broker"
     return {"enqueue, broker frozen": frozen, "enqueue, broker down": down, "broker back to effects": took}

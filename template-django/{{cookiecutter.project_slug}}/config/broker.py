@@ -24,6 +24,7 @@ task_acks_late = True
 # The work goes on when the broker is away: the ledger, not the message, says that it is done.
 worker_cancel_long_running_tasks_on_connection_loss = False
 worker_enable_remote_control = False
+worker_consumer = "apps.jobs.consumer:Consumer"
 worker_hijack_root_logger = False
 
 # Embedded: workers take jobs from the ledger itself (apps/jobs/sweeper.py) and hand them to

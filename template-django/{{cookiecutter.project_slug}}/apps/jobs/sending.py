@@ -34,11 +34,19 @@ class Outbox:
         self._waiting: queue.Queue[tuple[str, str, Mapping[str, Any]]] = queue.Queue(MOST_WAITING)
         self._thread: threading.Thread | None = None
         self._pause_ends = 0.0
+        self._is_away = False
 
     @property
     def is_down(self) -> bool:
-        """Whether the broker did not answer a moment ago."""
-        return time.monotonic() < self._pause_ends
+        """Whether the broker did not answer a moment ago, or a worker knows that it is away."""
+        return self._is_away or time.monotonic() < self._pause_ends
+
+    def went_away(self) -> None:
+        self._is_away = True
+
+    def came_back(self) -> None:
+        self._is_away = False
+        self._pause_ends = 0.0
 
     def put(self, job: Job) -> bool:
         """Returns False when the job is left to the sweepers."""

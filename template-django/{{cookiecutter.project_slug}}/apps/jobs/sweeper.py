@@ -112,12 +112,11 @@ class Sweeper:
 _sweeper: Sweeper | None = None
 
 
-@signals.worker_ready.connect
-def start(sender: Any, **_: Any) -> None:
-    """Celery says that it is ready each time it is connected to the broker, the first time, too."""
+def on_connected(concurrency: int) -> None:
+    """A worker is connected to its broker: for the first time, or again."""
     global _sweeper
     if _sweeper is None:
-        _sweeper = Sweeper(sender.controller.concurrency)
+        _sweeper = Sweeper(concurrency)
         _sweeper.start()
     _sweeper.broker_came_back()
 

@@ -15,7 +15,7 @@ from django.contrib.auth.models import Group
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from apps.jobs import sending, services, sweeper, task
+from apps.jobs import consumer, sending, services, sweeper, task
 from apps.jobs.leases import Leases, leases
 from apps.jobs.models import Job
 from apps.jobs.sending import Outbox
@@ -140,6 +140,41 @@ def test_nothing_is_sent_while_the_broker_is_down(
 
 
 @pytest.mark.django_db
+def test_a_worker_that_lost_its_broker_sends_nothing_until_it_is_back(
+    sent: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connected: list[int] = []
+    monkeypatch.setattr(sweeper, "on_connected", connected.append)
+    for name in ("on_ready", "on_close"):
+        monkeypatch.setattr(consumer.Consumer.__base__, name, lambda self: None)
+    worker = object.__new__(consumer.Consumer)
+    vars(worker)["controller"] = SimpleNamespace(concurrency=3)
+    job = enqueue(tasks.found, "chess")
+    age(job)
+
+    worker.on_close()
+    assert sweeper.sweep(4) == []
+    job.refresh_from_db()
+    assert job.sends == 1
+    worker.on_ready()
+
+    assert connected == [3]
+    assert sweeper.sweep(4) == sent == [job]
+
+
+def test_a_worker_looks_for_its_broker_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    connection = SimpleNamespace(ensure_connection=lambda **options: asked.append(options))
+    monkeypatch.setattr(
+        consumer.Consumer.__base__, "ensure_connected", lambda self, conn: conn.ensure_connection()
+    )
+
+    object.__new__(consumer.Consumer).ensure_connected(connection)
+
+    assert asked == [{"interval_max": consumer.LONGEST_PAUSE}]
+
+
+@pytest.mark.django_db
 def test_everything_is_sent_again_when_the_broker_comes_back(sent: list[Job]) -> None:
     job = enqueue(tasks.found, "chess")
     later = tasks.found.apply_async(("go",), countdown=60)
@@ -191,9 +226,8 @@ def test_a_worker_sweeps_from_ready_until_it_stops(
         exited.set()
 
     monkeypatch.setattr(os, "_exit", exit_with)
-    consumer = SimpleNamespace(controller=SimpleNamespace(concurrency=3))
-    sweeper.start(sender=consumer)
-    sweeper.start(sender=consumer)
+    sweeper.on_connected(3)
+    sweeper.on_connected(3)
     sweeper.look_for_more()
     watch = sweeper._sweeper
     assert watch is not None
