@@ -15,13 +15,15 @@ from apps.schools.reports import Press, make_report, students_to_report
 from apps.users.models import User
 
 
-# The waits add up to about ten minutes: a store that is started again is back by then.
+# The waits add up to ten minutes: a store that is started again is back by then. With jitter, which
+# Celery adds by itself, they may all be nothing.
 @shared_task(
     base=Task,
     bind=True,
     atomic=False,
     autoretry_for=(StorageError,),
     retry_backoff=10,
+    retry_jitter=False,
     max_retries=6,
 )
 def generate_reports(self: Task, class_id: int, term_id: int, user_id: int) -> str:
@@ -68,7 +70,12 @@ def mail_reports(class_id: int, term_id: int, user_id: int) -> None:
 
 
 @shared_task(
-    base=Task, atomic=False, autoretry_for=(StorageError,), retry_backoff=10, max_retries=12
+    base=Task,
+    atomic=False,
+    autoretry_for=(StorageError,),
+    retry_backoff=10,
+    retry_jitter=False,
+    max_retries=12,
 )
 def remove_report_file(name: str) -> None:
     # A report that was made again meanwhile has its file in the same place.

@@ -13,6 +13,7 @@ from apps.transfers.models import Transfer
     atomic=False,
     autoretry_for=(StorageError,),
     retry_backoff=10,
+    retry_jitter=False,
     max_retries=6,
 )
 def check_upload(self: Task, transfer_id: str) -> None:
@@ -25,6 +26,7 @@ def check_upload(self: Task, transfer_id: str) -> None:
     atomic=False,
     autoretry_for=(StorageError,),
     retry_backoff=10,
+    retry_jitter=False,
     max_retries=6,
 )
 def import_upload(self: Task, transfer_id: str) -> None:
@@ -32,7 +34,12 @@ def import_upload(self: Task, transfer_id: str) -> None:
 
 
 @shared_task(
-    base=Task, atomic=False, autoretry_for=(StorageError,), retry_backoff=10, max_retries=12
+    base=Task,
+    atomic=False,
+    autoretry_for=(StorageError,),
+    retry_backoff=10,
+    retry_jitter=False,
+    max_retries=12,
 )
 def remove_upload(name: str) -> None:
     storages["default"].delete(name)
