@@ -12,6 +12,8 @@ import plumbum
 import pytest
 
 from proof.generate import GIT, commit, git, snapshot, with_cookiecutter, with_copier
+from proof.processes import clean_environment
+from proof.processes import run as run_as_user
 from tests.engines import cookiecutter, remembered, run, tree
 
 TREE = Path("template-fastapi", "{{cookiecutter.project_slug}}")
@@ -122,6 +124,36 @@ def test_pieces_of_the_django_stack_come_and_go(template: Path, tmp_path: Path, 
     assert remembered(project)["admin_extras"] == ["history"]
     update(project, accounts=False, admin_extras=[], broker="embedded", admin_theme="django", media="local")
     assert tree(project) == before
+
+
+def test_pieces_with_tables_are_taken_out_as_the_documents_say(template: Path, tmp_path: Path) -> None:
+    project = with_cookiecutter(template, {"stack": "django"}, tmp_path)
+    database = tmp_path / "kept.db"
+
+    def do(command: str, packages: str) -> None:
+        settings = {
+            "UV_PROJECT_ENVIRONMENT": str(tmp_path / packages),
+            "APP_DATABASE_URL": f"sqlite:///{database}",
+            "APP_ENVIRONMENT": "development",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        run_as_user(command.split(), project, clean_environment(**settings))
+
+    do("uv run just migrate", "before")
+    do("uv run python manage.py migrate transfers zero", "before")
+    do("uv run python manage.py migrate schools zero", "before")
+    update(project, admin_extras=[], example=False)
+    for left in ("transfers", "schools"):
+        shutil.rmtree(project / "apps" / left)
+    do("uv run just migration without-history", "before")
+    do("uv run just migrate", "before")
+
+    # As somebody who just cloned it: with its own packages alone, also on a database that is new.
+    do("uv run python manage.py makemigrations --check", "after")
+    database.unlink()
+    do("uv run just migrate", "after")
+    for check in ("ruff check", "ruff format --check", "mypy"):
+        do(f"uv run {check}", "after")
 
 
 def without_migrations(project: Path) -> dict[str, tuple[int, bytes]]:

@@ -1,12 +1,29 @@
 from typing import Any
 
 from django.db.models import Model
-from simple_history.models import HistoricalRecords
+from simple_history.models import HistoricalChanges, HistoricalRecords
 from simple_history.utils import get_history_manager_for_model
+
+# What the package gives to each version, as an abstract model. Migrations do not name those, so
+# they still run when history, and the package with it, is taken out of the project.
+Version = type(
+    "Version",
+    (Model,),
+    {
+        **{name: method for name, method in vars(HistoricalChanges).items() if callable(method)},
+        "Meta": type("Meta", (), {"abstract": True}),
+        "__module__": __name__,
+    },
+)
 
 
 class Records(HistoricalRecords):
     """No version for what writes excluded fields only, such as a login its time."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.bases = (Version,)
+        self.m2m_bases = (Version,)
 
     def post_save(
         self, instance: Model, created: bool, using: str | None = None, **kw: Any

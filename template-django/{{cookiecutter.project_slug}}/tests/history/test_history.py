@@ -1,9 +1,12 @@
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.contrib.messages import get_messages
+from django.db.migrations.state import ModelState
+from django.db.models import Model
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
@@ -22,6 +25,13 @@ pytestmark = pytest.mark.django_db
 def page(client: Client, administrator: User) -> Client:
     client.force_login(administrator)
     return client
+
+
+def test_migrations_of_versions_run_without_the_package_that_keeps_them() -> None:
+    versions = [model for model in apps.get_models() if hasattr(model, "history_object")]
+
+    assert versions
+    assert {ModelState.from_model(model).bases for model in versions} == {(Model,)}
 
 
 def history_page(user: User | int) -> str:

@@ -3,7 +3,6 @@ import django.contrib.auth.validators
 {% endif %}
 import django.db.models.deletion
 import django.utils.timezone
-import simple_history.models
 from django.conf import settings
 from django.db import migrations, models
 
@@ -106,7 +105,6 @@ class Migration(migrations.Migration):
                 "ordering": ("-history_date", "-history_id"),
                 "get_latest_by": ("history_date", "history_id"),
             },
-            bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
             name="HistoricalUser_groups",
@@ -154,7 +152,6 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "HistoricalUser_groups",
             },
-            bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
             name="HistoricalUser_user_permissions",
@@ -202,6 +199,5 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "HistoricalUser_user_permissions",
             },
-            bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
     ]
