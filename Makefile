@@ -17,6 +17,9 @@ prove:  ## every variant, 3-way: stop and resume as you like (FRESH=1, JOBS=n, S
 bench:  ## measure generation, the first green test, and the generated service
 	$(RUN) python -m benchmarks
 
+container:  ## build images and start them as compose.yml does (needs buildah and root; says so when it cannot)
+	$(RUN) python -m proof.containers
+
 lint:  ## ruff and mypy on this repository
 	$(RUN) python -m scripts.checks --lint
 
@@ -24,5 +27,5 @@ sync:  ## make what is made from questions/ and hooks/ (cookiecutter.json, the t
 	$(RUN) python scripts/sync.py
 	$(RUN) python -m scripts.options_table
 
-.PHONY: help demo test prove bench lint sync
+.PHONY: help demo test prove bench container lint sync
 .DEFAULT_GOAL := help

@@ -242,6 +242,8 @@ def _read_by_tools(into: Path, results: dict[str, list[Result]]) -> list[str]:
     paths = list(written)
     workflows = [path for path in paths if "/.github/workflows/" in path]
     pipelines = [path for path in paths if path.endswith("/.gitlab-ci.yml")]
+    compositions = [path for path in paths if path.endswith("/compose.yml")]
+    images = [path for path in paths if path.endswith("/Dockerfile")]
     runs = [
         ["ruff", "check", "--no-cache", "--no-respect-gitignore", "--output-format=concise", "."],
         ["ruff", "format", "--no-cache", "--no-respect-gitignore", "--check", "."],
@@ -252,6 +254,10 @@ def _read_by_tools(into: Path, results: dict[str, list[Result]]) -> list[str]:
     if pipelines:
         schema = ["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]
         runs.append(["check-jsonschema", *schema, *pipelines])
+    if compositions:
+        runs.append(["check-jsonschema", "--builtin-schema", "vendor.compose-spec", *compositions])
+    if images:
+        runs.append(["hadolint", "--no-color", *images])
     runs += [["just", "--justfile", path, "--dump"] for path in paths if path.endswith("/justfile")]
     return [failure for run in runs for failure in _run(run, into, written)]
 

@@ -93,6 +93,13 @@ QUESTIONS = r'''{
       "validator": ""
     },
     {
+      "name": "container",
+      "choices": [],
+      "multiselect": false,
+      "when": "True",
+      "validator": ""
+    },
+    {
       "name": "login",
       "choices": [
         "email",
@@ -162,6 +169,7 @@ QUESTIONS = r'''{
     }
   ],
   "exclude": [
+    "{#- container: the image, and its services on one machine -#}\n{% if not (container | default(true)) %}\n.dockerignore\nDockerfile\ncompose.yml\n{% endif %}",
     "{#- ci_github: the GitHub Actions workflow -#}\n{% if (ci | default(\"github\")) != \"github\" %}\n.github\n{% endif %}",
     "{#- ci_gitlab: the GitLab CI pipeline -#}\n{% if (ci | default(\"github\")) != \"gitlab\" %}\n.gitlab-ci.yml\n{% endif %}",
     "{#- schools: the example, one real feature to copy from or to delete -#}\n{% if not (example | default(true)) %}\napps/schools\ntests/browser.py\ntests/schools\n{% endif %}",

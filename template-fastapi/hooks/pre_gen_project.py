@@ -91,9 +91,17 @@ QUESTIONS = r'''{
       "multiselect": false,
       "when": "True",
       "validator": ""
+    },
+    {
+      "name": "container",
+      "choices": [],
+      "multiselect": false,
+      "when": "True",
+      "validator": ""
     }
   ],
   "exclude": [
+    "{#- container: the image, and its services on one machine -#}\n{% if not (container | default(true)) %}\n.dockerignore\nDockerfile\ncompose.yml\n{% endif %}",
     "{#- ci_github: the GitHub Actions workflow -#}\n{% if (ci | default(\"github\")) != \"github\" %}\n.github\n{% endif %}",
     "{#- ci_gitlab: the GitLab CI pipeline -#}\n{% if (ci | default(\"github\")) != \"gitlab\" %}\n.gitlab-ci.yml\n{% endif %}",
     "{#- example: leads, one real feature to copy from or to delete -#}\n{% if not (example | default(true)) %}\napp/leads\napp/pagination.py\ntests/leads\nmigrations/versions/0002_leads.py\n{% endif %}",

@@ -1,5 +1,6 @@
 """Django's settings, all made from config.environment."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "apps.core.middleware.BodyLimit",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "apps.core.middleware.KnownHosts",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -144,7 +145,8 @@ STATIC_ROOT = ROOT / "staticfiles"
 # In development files are served from where they are, in production from STATIC_ROOT.
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = not env.production
 static_storage = "django.contrib.staticfiles.storage.StaticFilesStorage"
-if env.production:
+# collectstatic is for production, wherever it runs.
+if env.production or sys.argv[1:2] == ["collectstatic"]:
     static_storage = "whitenoise.storage.CompressedManifestStaticFilesStorage"
 
 # What people upload and what we make for them is private: a view decides who gets it.

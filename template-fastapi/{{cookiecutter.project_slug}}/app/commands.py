@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import secrets
 import sys
 from pathlib import Path
@@ -28,7 +29,8 @@ def make_env_file() -> bool:
     """Write .env with fresh secrets; return False when there is one already."""
     env_file = Path(".env")
     example = (ROOT / ".env.example").read_text()
-    filled = example.replace("APP_SECRET_KEY=\n", f"APP_SECRET_KEY={secrets.token_urlsafe(48)}\n")
+    # A name without a value is a secret.
+    filled = re.sub(r"(?m)^\w+=$", lambda line: line[0] + secrets.token_urlsafe(48), example)
     try:
         with env_file.open("x") as file:
             env_file.chmod(0o600)

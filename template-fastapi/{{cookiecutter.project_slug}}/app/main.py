@@ -5,14 +5,13 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app import docs, errors, health, logs
 from app.db import Database
 {% if cookiecutter.example %}
 from app.leads.router import router as leads
 {% endif %}
-from app.middleware import RequestContext
+from app.middleware import KnownHosts, RequestContext
 from app.settings import Settings
 
 
@@ -45,7 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     # The last one added is the outermost.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_size)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts)
+    app.add_middleware(KnownHosts, allowed_hosts=settings.hosts)
     app.add_middleware(
         RequestContext, hsts=settings.environment == "production", debug=settings.debug
     )

@@ -16,6 +16,14 @@ async def test_a_running_process_is_live(client: AsyncClient) -> None:
     assert response.json() == {"status": "ok"}
 
 
+async def test_who_asks_for_the_health_may_name_any_host(client: AsyncClient) -> None:
+    elsewhere = {"Host": "10.0.0.7:8000"}
+
+    assert (await client.get("/health/live", headers=elsewhere)).status_code == 200
+    assert (await client.get("/health/ready", headers=elsewhere)).status_code == 200
+    assert (await client.get("/openapi.json", headers=elsewhere)).status_code == 400
+
+
 async def test_a_process_is_ready_when_its_database_answers(client: AsyncClient) -> None:
     assert (await client.get("/health/ready")).status_code == 200
 

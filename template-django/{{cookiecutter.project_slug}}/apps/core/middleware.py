@@ -10,6 +10,7 @@ from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOpera
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
+from django.middleware.common import CommonMiddleware
 
 from apps.core.errors import (
     DomainError,
@@ -95,6 +96,15 @@ class BodyLimit:
                     pass
             return error_response(request, 413, too_large(limit))
         return self.get_response(request)
+
+
+class KnownHosts(CommonMiddleware):
+    """Refuses a forged Host, except for the health checks: who asks for those names an address."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:
+        if request.path.startswith("/health/"):
+            return None
+        return super().process_request(request)
 
 
 class ContentSecurityPolicy(CSPMiddleware):

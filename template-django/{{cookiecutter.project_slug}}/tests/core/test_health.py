@@ -19,6 +19,15 @@ def test_a_running_process_is_live(client: Client) -> None:
 
 
 @pytest.mark.django_db
+def test_who_asks_for_the_health_may_name_any_host(client: Client) -> None:
+    elsewhere = {"Host": "10.0.0.7:8000"}
+
+    assert client.get("/health/live", headers=elsewhere).status_code == 200
+    assert client.get("/health/ready", headers=elsewhere).status_code == 200
+    assert client.get("/openapi.json", headers=elsewhere).status_code == 400
+
+
+@pytest.mark.django_db
 def test_a_process_is_ready_when_its_database_answers(client: Client) -> None:
     assert client.get("/health/ready").status_code == 200
 

@@ -12,6 +12,13 @@ from config.environment import unknown_names
 WEB = [sys.executable, "-m", "gunicorn", "config.wsgi"]
 
 
+def collect_static_files() -> None:
+    collected = (settings.STATIC_ROOT / "staticfiles.json").exists()
+    # A container has them since it was built, and cannot write to them.
+    if not collected or os.access(settings.STATIC_ROOT, os.W_OK):
+        call_command("collectstatic", interactive=False, verbosity=0)
+
+
 class Command(BaseCommand):
     help = "The production server; with the embedded broker also the worker and its schedule."
     requires_system_checks = ()
@@ -22,7 +29,7 @@ class Command(BaseCommand):
         for sentence in unknown_names():
             self.stderr.write(sentence)
         if settings.ENV.production:
-            call_command("collectstatic", interactive=False, verbosity=0)
+            collect_static_files()
         else:
             self.stdout.write(
                 "APP_ENVIRONMENT is development: this is not how to run in production."
