@@ -259,7 +259,7 @@ def main() -> int:
         return 0
     table = Table(title="Images, built and started")
     for column in ("variant", "build", "with a lock", "size", "above its base", "ready after"):
-        table.add_column(column, justify="left" if column == "variant" else "right")
+        table.add_column(column, justify="left" if column == "variant" else "right", no_wrap=True)
     databases = Server()
     with tempfile.TemporaryDirectory(prefix="containers-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
