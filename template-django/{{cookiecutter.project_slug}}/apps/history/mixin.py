@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, reverse
 from simple_history.admin import SimpleHistoryAdmin
 from simple_history.manager import SIMPLE_HISTORY_REVERSE_ATTR_NAME
-from simple_history.models import ModelChange
+from simple_history.models import HistoricalRecords, ModelChange
 from simple_history.template_utils import HistoricalRecordContextHelper
 
 from apps.history.records import history_of, is_tracked
@@ -107,6 +109,10 @@ class HistoryAdmin(SimpleHistoryAdmin, Base):
             obj._change_reason = f"Reverted to {version.history_date:%Y-%m-%d %H:%M:%S}"
         super().save_model(request, obj, form, change)
 
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        with asked_by(request):
+            super().delete_queryset(request, queryset)
+
     def get_historical_record_context_helper(
         self, request: HttpRequest, historical_record: Any
     ) -> HistoricalRecordContextHelper:
@@ -159,6 +165,18 @@ class HistoryAdmin(SimpleHistoryAdmin, Base):
     def url_of(self, page: str, *args: object) -> str:
         name = f"{self.opts.app_label}_{self.opts.model_name}_{page}"
         return reverse(f"{self.admin_site.name}:{name}", args=args)
+
+
+@contextmanager
+def asked_by(request: HttpRequest) -> Iterator[None]:
+    """Versions name who asked for them, also in a job, where no middleware knows a request."""
+    context = HistoricalRecords.context
+    before = getattr(context, "request", None)
+    context.request = request
+    try:
+        yield
+    finally:
+        context.request = before
 
 
 def key_of(model: type[Model], text: str) -> Any:

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
+from django.utils.text import Truncator
 from django_celery_beat import admin as beat
 {% if cookiecutter.admin_theme == "django" %}
 from django_celery_beat.admin import PeriodicTaskForm as ScheduleForm
@@ -28,6 +29,7 @@ from apps.jobs.unfold import ScheduleForm
 {% endif %}
 
 LONGEST_IN_LIST = 80  # characters of an error
+LONGEST_CALL = 2_000  # characters
 
 
 @admin.register(Job)
@@ -134,7 +136,9 @@ class JobAdmin(ModelAdmin):
     @admin.display(description="arguments")
     def arguments(self, job: Job) -> str:
         call = {"args": job.args, "kwargs": job.kwargs}
-        return json.dumps(call, cls=DjangoJSONEncoder, ensure_ascii=False)
+        text = json.dumps(call, cls=DjangoJSONEncoder, ensure_ascii=False)
+        # A job may be about thousands of rows.
+        return Truncator(text).chars(LONGEST_CALL)
 
     @admin.action(description="Run again", permissions=["run_again"])
     def run_again(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse | None:

@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from apps.core import deletion
 from apps.jobs.models import Job
 from apps.schools.models import (
     Grade,
@@ -26,6 +27,7 @@ from apps.schools.models import (
     Term,
 )
 from apps.users.models import User
+from tests.jobs.plugin import RunJobs
 from tests.schools.conftest import Place
 from tests.schools.factories import (
     make_class,
@@ -505,6 +507,41 @@ def test_deleting_several_rows_leaves_other_schools_alone(
 ) -> None:
     run(head, "student", "delete_selected", ours.student, theirs.student, post="yes")
     assert list(Student.objects.all()) == [theirs.student]
+
+
+def test_what_goes_with_deleted_rows_is_counted(head: Client, ours: Place) -> None:
+    page = run(head, "student", "delete_selected", ours.student).content.decode()
+    assert "Delete 1 student?" in page
+    assert "With them go 1 grade, 1 report." in page
+
+
+def test_what_is_still_needed_is_named_and_not_deleted(head: Client, ours: Place) -> None:
+    page = run(head, "schoolclass", "delete_selected", ours.school_class, post="yes")
+    assert f"student {ours.student}" in page.content.decode()
+    assert SchoolClass.objects.filter(pk=ours.school_class.pk).exists()
+
+
+@pytest.mark.parametrize("limit", [0, 500])
+def test_who_may_not_delete_each_of_the_rows_deletes_none(
+    head: Client,
+    ours: Place,
+    theirs: Place,
+    run_jobs: RunJobs,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: int,
+) -> None:
+    Membership.objects.create(school=theirs.school, user=ours.head)
+    monkeypatch.setattr(deletion, "ROWS_IN_REQUEST", limit)
+    rows = (ours.student, theirs.student)
+    answer = run(head, "student", "delete_selected", *rows, post="yes")
+    if limit:
+        assert answer.status_code == 403
+        page = run(head, "student", "delete_selected", *rows).content.decode()
+        assert "you may not delete all of these: reports, students." in page
+    else:
+        (job,) = run_jobs()
+        assert job.error == "You may not delete all of these reports, students."
+    assert Student.objects.count() == 2
 
 
 def test_reports_are_ordered_for_a_class_and_a_term(teacher: Client, ours: Place) -> None:

@@ -2,14 +2,17 @@ from datetime import date
 from typing import Any
 
 import pytest
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
+from apps.core import deletion
 from apps.history.records import history_of
 from apps.schools import demo
 from apps.schools.models import Grade, Membership, Role, School, SchoolClass, Student, Term
 from apps.users.models import User
+from tests.jobs.plugin import RunJobs
 from tests.schools.factories import (
     make_class,
     make_grade,
@@ -179,3 +182,21 @@ def test_the_rows_of_the_demo_go_back_to_what_they_were(monkeypatch: pytest.Monk
 
     for model in (SchoolClass, Student, Term, Grade):
         assert history_of(model).count() == model._default_manager.count()
+
+
+def test_rows_that_a_worker_deletes_have_a_last_version_of_who_asked(
+    page: Client,
+    head: User,
+    school: School,
+    run_jobs: RunJobs,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deletion, "ROWS_IN_REQUEST", 1)
+    grade = make_grade(make_student(school))
+    chosen = {"action": "delete_selected", ACTION_CHECKBOX_NAME: grade.student.pk, "post": "yes"}
+    page.post(reverse("admin:schools_student_changelist"), chosen)
+    (job,) = run_jobs()
+    assert job.result == "Deleted: 1 student, 1 grade."
+    for model in (Student, Grade):
+        last = history_of(model).latest()
+        assert (last.history_type, last.history_user) == ("-", head)
