@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from typing import Final
 
 from django.db import transaction
 
@@ -6,8 +7,11 @@ from apps.core.errors import UnprocessableError
 from apps.jobs.models import Job
 from apps.jobs.task import enqueue
 from apps.schools.models import SchoolClass, Student, Term
+from apps.schools.signals import students_moved
 from apps.schools.tasks import generate_reports
 from apps.users.models import User
+
+AT_ONCE: Final = 500  # rows in one statement
 
 
 @transaction.atomic
@@ -16,16 +20,19 @@ def move_students(students: Iterable[Student], school_class: SchoolClass) -> int
 
     Raises UnprocessableError when a student belongs to another school; then nobody moves.
     """
-    moved = 0
+    moved = []
     for student in students:
         if student.school_id != school_class.school_id:
             raise UnprocessableError(f"{student} belongs to another school than {school_class}.")
         if student.school_class_id != school_class.pk:
             student.school_class = school_class
-            # One by one and not as one UPDATE: each change is a row of the history.
-            student.save(update_fields=["school_class"])
-            moved += 1
-    return moved
+            moved.append(student)
+    # Thousands in seconds, where each student's own save() would take a minute.
+    for start in range(0, len(moved), AT_ONCE):
+        pks = [student.pk for student in moved[start : start + AT_ONCE]]
+        Student.objects.filter(pk__in=pks).update(school_class=school_class)
+    students_moved.send(sender=Student, students=moved)
+    return len(moved)
 
 
 @transaction.atomic

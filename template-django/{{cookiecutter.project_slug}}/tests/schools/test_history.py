@@ -200,3 +200,17 @@ def test_rows_that_a_worker_deletes_have_a_last_version_of_who_asked(
     for model in (Student, Grade):
         last = history_of(model).latest()
         assert (last.history_type, last.history_user) == ("-", head)
+
+
+def test_students_who_move_together_have_a_version_each(
+    page: Client, head: User, school: School, django_assert_max_num_queries: Any
+) -> None:
+    students = [make_student(school) for _ in range(30)]
+    values = {"confirmed": "yes", "school_class": make_class(school).pk, "select_across": "1"}
+    chosen = {"action": "move_to_class", ACTION_CHECKBOX_NAME: students[0].pk}
+    with django_assert_max_num_queries(29):
+        page.post(reverse("admin:schools_student_changelist"), chosen | values)
+    for student in students:
+        last = history_of(Student).filter(id=student.pk).latest()
+        assert (last.history_type, last.history_user) == ("~", head)
+        assert last.school_class_id == values["school_class"]
