@@ -1,4 +1,6 @@
-"""The generated service under load: one process, 32 connections; on PostgreSQL in turns with the limit."""
+"""The generated service under load, open to everybody as the limit is: one process, 32 connections; on PostgreSQL in
+turns with the limit.
+"""
 
 import contextlib
 import http.client
@@ -63,7 +65,7 @@ def _databases(server: Server, database: str, folder: Path) -> Iterator[str]:
 def _measure(options: Options, database: str, url: str) -> Iterator[Figure]:
     into = options.folder / database
     into.mkdir()
-    project = with_cookiecutter(options.template, {"database": database}, into)
+    project = with_cookiecutter(options.template, {"database": database, "auth": "none"}, into)
     run(["uv", "sync"], project, environment())
     run(["uv", "run", "just", "migrate"], project, _production(url, 0))
     with contextlib.ExitStack() as stack:

@@ -30,6 +30,12 @@ def django(project: Path, run: Run) -> None:
     run("python", "manage.py", "makemigrations", "--check", "--dry-run")
 
 
+def fastapi_production(words: Mapping[str, str], _broker_url: str) -> dict[str, str]:
+    if words["auth"] != "users":
+        return {}
+    return {"APP_PUBLIC_URL": "https://app.example.com", "APP_EMAIL_URL": "smtp://127.0.0.1:1"}
+
+
 def django_production(words: Mapping[str, str], broker_url: str) -> dict[str, str]:
     settings = {
         "APP_PUBLIC_URL": "https://app.example.com",
@@ -56,7 +62,7 @@ def on_django(version: str, project: Path) -> None:
 
 
 STACKS: Mapping[str, Stack] = {
-    "fastapi": Stack(("app",), alembic),
+    "fastapi": Stack(("app",), alembic, production=fastapi_production),
     # The LTS release is what a project starts with; the one after it has to work, too.
     "django": Stack(("apps", "config"), django, {"django": ("5.2", "5.2", "5.2", "6.0")}, django_production),
 }

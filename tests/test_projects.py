@@ -46,7 +46,7 @@ def test_every_value_of_every_question_is_built_at_least_once() -> None:
 
 
 def test_answers_that_change_the_running_code_are_found_from_the_code() -> None:
-    assert {"database", "example"} <= set(factors_of_running_code(QUESTIONNAIRE, "fastapi"))
+    assert {"auth", "database", "example"} <= set(factors_of_running_code(QUESTIONNAIRE, "fastapi"))
     assert "license" not in factors_of_running_code(QUESTIONNAIRE, "fastapi")
     assert {"database", "example", "admin_extras"} <= set(factors_of_running_code(QUESTIONNAIRE, "django"))
 

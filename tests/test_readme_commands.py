@@ -34,12 +34,13 @@ def more_for_production(answers: dict[str, object]) -> dict[str, str]:
 @pytest.mark.parametrize(
     "answers",
     [
-        {"database": "sqlite"},
+        {"database": "sqlite", "auth": "none"},
+        {"database": "sqlite", "auth": "api_key"},
         {"database": "postgresql", "example": False},
         {"stack": "django", "database": "sqlite"},
         {"stack": "django", "database": "postgresql", "example": False, "broker": "redis"},
     ],
-    ids=["sqlite", "postgresql without the example", "django", "django on postgresql and redis"],
+    ids=["open", "keys", "accounts on postgresql without the example", "django", "django on postgresql and redis"],
 )
 def test_every_command_in_the_documents_of_a_project_works(
     answers: dict[str, object], template: Path, tmp_path: Path

@@ -82,6 +82,11 @@ def test_an_answer_of_another_stack_is_refused_by_the_engine_that_knows_all_ques
         with_copier(template, {"stack": "fastapi", "broker": "redis"}, tmp_path)
 
 
+def test_who_may_use_the_api_is_asked_by_the_fastapi_stack_alone(template: Path, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="The answer auth is of the FastAPI stack: choose the stack fastapi, or leave"):
+        with_copier(template, {"stack": "django", "auth": "api_key"}, tmp_path)
+
+
 def only(questionnaire: Questionnaire, name: str) -> Questionnaire:
     return {**questionnaire, "questions": [one for one in questionnaire["questions"] if one["name"] == name]}
 

@@ -4,6 +4,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import plumbum
 import pytest
 
 from proof.generate import GIT, commit, git, snapshot, with_cookiecutter, with_copier
+from proof.postgres import Server
 from proof.processes import clean_environment
 from proof.processes import run as run_as_user
 from tests.engines import cookiecutter, remembered, run, tree
@@ -79,20 +81,20 @@ def test_a_project_started_with_cookiecutter_takes_a_copier_update(releases: Pat
     add(project / "justfile", "mine:\n    echo mine\n")
     add(project / "app" / "main.py", "# mine\n")
     (project / MIGRATION).unlink()
-    add(project / "migrations" / "versions" / "0002_leads.py", "# mine\n")
+    add(project / "migrations" / "versions" / "0003_leads.py", "# mine\n")
     (project / "app" / "mine.py").write_text("mine = 1\n")
 
     run(sys.executable, "-m", "copier", "update", "--defaults", cwd=keep(project))
 
     fresh = with_copier(releases, {}, tmp_path / "fresh")
-    expected = tree(fresh, MIGRATION, "migrations/versions/0002_leads.py")
-    found = tree(project, "migrations/versions/0002_leads.py")
+    expected = tree(fresh, MIGRATION, "migrations/versions/0003_leads.py")
+    found = tree(project, "migrations/versions/0003_leads.py")
     assert found.pop("app/mine.py")
     for edited in ("justfile", "app/main.py"):
         assert found.pop(edited)[1].startswith(expected.pop(edited)[1])
     assert found == expected
     assert not (project / MIGRATION).exists()
-    assert (project / "migrations" / "versions" / "0002_leads.py").read_text("utf-8").endswith("# mine\n")
+    assert (project / "migrations" / "versions" / "0003_leads.py").read_text("utf-8").endswith("# mine\n")
     assert (project / "justfile").read_text("utf-8").endswith("mine:\n    echo mine\n")
     without_source = [{**remembered(one), "_src_path": ""} for one in (project, fresh)]
     assert without_source[0] == without_source[1]
@@ -154,6 +156,35 @@ def test_pieces_with_tables_are_taken_out_as_the_documents_say(template: Path, t
     do("uv run just migrate", "after")
     for check in ("ruff check", "ruff format --check", "mypy"):
         do(f"uv run {check}", "after")
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_who_may_use_a_service_can_be_changed_later(template: Path, tmp_path: Path, database: str) -> None:
+    """Migrations are the user's: Alembic writes what makes the same tables as those that a new project has."""
+    project = with_cookiecutter(template, {"auth": "none", "database": database}, tmp_path)
+    databases = Server()
+    try:
+        with databases.new_database() if database == "postgresql" else nullcontext("sqlite:///app.db") as url:
+            (project / ".env").write_text(f"APP_ENVIRONMENT=development\nAPP_SECRET_KEY=x\nAPP_DATABASE_URL={url}\n")
+            alone = clean_environment()
+            for auth in ("users", "api_key", "none"):
+                update(project, auth=auth)
+                fresh = with_cookiecutter(template, {"auth": auth, "database": database}, tmp_path / auth)
+                assert without_versions(project) == without_versions(fresh)
+                run_as_user(["uv", "run", "just", "migration", auth], project, alone)
+                run_as_user(["uv", "run", "just", "migrate"], project, alone)
+                run_as_user(["uv", "run", "alembic", "check"], project, alone)
+                run_as_user(["uv", "run", "ruff", "check", "migrations"], project, alone)
+                run_as_user(["uv", "run", "alembic", "downgrade", "-1"], project, alone)
+                run_as_user(["uv", "run", "just", "migrate"], project, alone)
+    finally:
+        databases.stop()
+
+
+def without_versions(project: Path) -> dict[str, tuple[int, bytes]]:
+    """Without migrations, and without what running the project leaves behind."""
+    left = ("migrations/versions/", ".venv/", ".ruff_cache/", "uv.lock", ".env", "app.db")
+    return {path: what for path, what in tree(project, *left).items() if "__pycache__" not in path}
 
 
 def without_migrations(project: Path) -> dict[str, tuple[int, bytes]]:

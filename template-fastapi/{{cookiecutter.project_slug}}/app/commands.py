@@ -14,6 +14,9 @@ from alembic import command
 from alembic.config import Config
 from pydantic import ValidationError
 
+{% if cookiecutter.auth == "api_key" %}
+from app.api_keys import commands as callers
+{% endif %}
 from app.db import why_unreachable
 from app.doctor import diagnose
 {% if cookiecutter.database == "postgresql" %}
@@ -21,6 +24,9 @@ from app.embedded_postgresql import embedded_url
 {% endif %}
 from app.main import create_app
 from app.settings import Settings, explain, unknown_names
+{% if cookiecutter.auth == "users" %}
+from app.users import commands as callers
+{% endif %}
 
 ROOT = Path(__file__).parent.parent
 
@@ -82,6 +88,8 @@ def serve(settings: Settings, *, reload: bool) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        # app.middleware does that: it believes one proxy, and only when told to.
+        proxy_headers=False,
         timeout_graceful_shutdown=settings.shutdown_timeout,
     )
 
@@ -97,6 +105,9 @@ def dev(options: argparse.Namespace) -> None:
     pages = {"/docs": "Swagger UI", "/redoc": "ReDoc", "/openapi.json": "OpenAPI"}
     for path, page in (pages if settings.docs else {}).items():
         print(f"{page:<12}{server}{path}")
+{% if cookiecutter.auth != "none" %}
+    callers.on_first_start(settings)
+{% endif %}
     print(f"{'Health':<12}{server}/health/ready", flush=True)
     serve(settings, reload=True)
 
@@ -169,6 +180,10 @@ def main(arguments: list[str] | None = None) -> None:
     add = commands.add_parser("doctor", help="say what is missing or unsafe")
     add.set_defaults(run=doctor)
 
+{% if cookiecutter.auth != "none" %}
+    callers.add_commands(commands, load_settings)
+
+{% endif %}
     options = parser.parse_args(arguments)
     try:
         options.run(options)

@@ -50,6 +50,13 @@ def check_production(settings: Settings) -> Iterator[Finding]:
             "problem",
             "APP_CORS_ORIGINS has *: every web site may read answers made for its visitors.",
         )
+{% if cookiecutter.auth == "users" %}
+    if settings.email_url.get_secret_value().startswith("console:"):
+        yield (
+            "warning",
+            "APP_EMAIL_URL prints e-mails: nobody gets them, and who reads the log has the links.",
+        )
+{% endif %}
     if settings.docs:
         yield "ok", "The API's documentation is public: APP_DOCS=false hides it."
 

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -35,8 +36,20 @@ class DomainError(Exception):
     """Raised by services; the message is shown to the caller."""
 
     status = 400
+    headers: dict[str, str] | None = None
 
 
+{% if cookiecutter.auth != "none" %}
+class UnauthorizedError(DomainError):
+    status = 401
+    headers = {"WWW-Authenticate": "Bearer"}  # noqa: RUF012 - nobody changes it
+
+
+class ForbiddenError(DomainError):
+    status = 403
+
+
+{% endif %}
 class NotFoundError(DomainError):
     status = 404
 
@@ -83,14 +96,29 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 async def on_domain_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DomainError)
-    return problem_response(error.status, str(error))
+    return problem_response(error.status, str(error), headers=error.headers)
 
 
-async def on_http_error(_: Request, error: Exception) -> JSONResponse:
+async def on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(methods_for(request))
     # Anything that JSON can write is allowed as detail.
     detail = error.detail if isinstance(error.detail, str) else json.dumps(error.detail)
-    return problem_response(error.status_code, detail, headers=dict(error.headers or {}))
+    return problem_response(error.status_code, detail, headers=headers)
+
+
+def methods_for(request: Request) -> list[str]:
+    """What the path answers: each method is a route of its own, and each names itself alone."""
+    routes = request.app.router.routes
+    return [
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
+        )
+    ]
 
 
 async def on_invalid_request(_: Request, error: Exception) -> JSONResponse:

@@ -32,8 +32,9 @@ class IdempotencyKey(Base):
 
 
 def caller_of(request: Request) -> str:
-    """Whose keys these are. Replace it with the account's id once requests are authenticated."""
-    return request.headers.get("authorization", "anonymous")
+    """Whose keys these are: what the request was authenticated as, if it was."""
+    caller: str | None = getattr(request.state, "caller", None)
+    return caller or request.headers.get("authorization", "anonymous")
 
 
 @dataclass(frozen=True)

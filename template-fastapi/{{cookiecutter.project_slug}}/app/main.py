@@ -11,8 +11,12 @@ from app.db import Database
 {% if cookiecutter.example %}
 from app.leads.router import router as leads
 {% endif %}
-from app.middleware import KnownHosts, RequestContext
+from app.middleware import KnownHosts, RequestContext, TrustedProxy
 from app.settings import Settings
+{% if cookiecutter.auth == "users" %}
+from app.users.access import Accounts
+from app.users.router import auth, users
+{% endif %}
 
 
 def operation_id(route: APIRoute) -> str:
@@ -23,7 +27,13 @@ def operation_id(route: APIRoute) -> str:
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.database = Database(app.state.settings)
+{% if cookiecutter.auth == "users" %}
+    app.state.accounts = Accounts.of(app.state.settings, app.state.database)
     yield
+    await app.state.accounts.post.close()
+{% else %}
+    yield
+{% endif %}
     await app.state.database.close()
 
 
@@ -58,10 +68,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_headers=["*"],
             expose_headers=["Idempotency-Replayed", "Retry-After", "X-Request-ID"],
         )
+    if settings.trusted_proxy:
+        app.add_middleware(TrustedProxy)
     errors.install(app)
 
     app.include_router(health.router)
     app.include_router(docs.always)
+{% if cookiecutter.auth == "users" %}
+    app.include_router(auth)
+    app.include_router(users)
+{% endif %}
 {% if cookiecutter.example %}
     app.include_router(leads)
 {% endif %}

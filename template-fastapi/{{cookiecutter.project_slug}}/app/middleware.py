@@ -1,4 +1,5 @@
 import re
+from ipaddress import ip_address
 from time import perf_counter
 from uuid import uuid4
 
@@ -27,6 +28,35 @@ class KnownHosts(TrustedHostMiddleware):
             await self.app(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+
+class TrustedProxy:
+    """Takes the caller's address and scheme from the headers of the one proxy in front.
+
+    Of several values the last one counts: the proxy added it, the others are what the caller sent.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            last = {name: value.rpartition(b",")[2].strip() for name, value in scope["headers"]}
+            scheme = last.get(b"x-forwarded-proto", b"").decode("latin-1")
+            address = last.get(b"x-forwarded-for", b"").decode("latin-1")
+            if scheme in ("http", "https"):
+                scope["scheme"] = scheme
+            if is_address(address):
+                scope["client"] = (address, 0)
+        await self.app(scope, receive, send)
+
+
+def is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 class RequestContext:

@@ -1,6 +1,9 @@
 import os
 from difflib import get_close_matches
 from typing import Annotated, Literal, Self
+{% if cookiecutter.auth == "users" %}
+from urllib.parse import urlsplit
+{% endif %}
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -12,6 +15,10 @@ from pydantic_settings import (
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+{% if cookiecutter.auth == "users" %}
+from app.mail import mail_server_of
+
+{% endif %}
 DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
     "postgresql": "postgresql+asyncpg",
@@ -36,10 +43,30 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     secret_key: SecretStr = SecretStr("")
+{% if cookiecutter.auth == "users" %}
+    previous_secret_keys: Annotated[list[SecretStr], NoDecode] = Field(
+        default=[], description="what they signed is good until it expires; a new key signs"
+    )
+{% endif %}
     allowed_hosts: Names = []
     cors_origins: Names = []
     docs: bool = True
+    trusted_proxy: bool = Field(
+        default=False, description="a proxy in front sets X-Forwarded-Proto and X-Forwarded-For"
+    )
 
+{% if cookiecutter.auth == "users" %}
+    signup: Literal["open", "closed"] = "closed"
+    public_url: str = Field(default="", description="where links in e-mails point to")
+    email_url: SecretStr = SecretStr("console:")
+    email_from: str = ""
+    access_minutes: int = Field(default=15, ge=1, description="life of an access token")
+    login_days: int = Field(default=30, ge=1, description="until one has to log in again")
+    # 36 ms on a slow processor; more of either makes guessing from a stolen table dearer.
+    password_memory: int = Field(default=19_456, ge=8, description="KiB for each hash")
+    password_passes: int = Field(default=2, ge=1)
+
+{% endif %}
     database_url: SecretStr = SecretStr({{ '"sqlite:///app.db"' if cookiecutter.database == "sqlite" else '""' }})
     database_pool_size: int = Field(default=20, ge=1, description="connections of each worker")
     database_pool_timeout: float = Field(default=5, gt=0, description="seconds")
@@ -51,7 +78,14 @@ class Settings(BaseSettings):
     max_body_size: int = Field(default=1_048_576, ge=1, description="bytes")
     idempotency_hours: int = Field(default=24, ge=1)
 
-    @field_validator("allowed_hosts", "cors_origins", mode="before")
+    @field_validator(
+        "allowed_hosts",
+        "cors_origins",
+{% if cookiecutter.auth == "users" %}
+        "previous_secret_keys",
+{% endif %}
+        mode="before",
+    )
     @classmethod
     def split_names(cls, value: object) -> object:
         if isinstance(value, str):
@@ -73,6 +107,36 @@ class Settings(BaseSettings):
             )
         return value
 
+{% if cookiecutter.auth == "users" %}
+    @field_validator("previous_secret_keys")
+    @classmethod
+    def have_long_keys(cls, value: list[SecretStr]) -> list[SecretStr]:
+        if any(len(key.get_secret_value()) < 32 for key in value):
+            raise ValueError("has a key in it that is shorter than 32 characters")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def name_a_place(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+        except ValueError:
+            parts = None
+        if value and (parts is None or parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("is not a web address: write it like https://www.example.com")
+        return value.rstrip("/")
+
+    @field_validator("email_url")
+    @classmethod
+    def name_a_mail_server(cls, value: SecretStr) -> SecretStr:
+        if mail_server_of(value.get_secret_value()) is None:
+            raise ValueError(
+                "is not a URL of a mail server: write it like smtp://user:password@host:587"
+                " (STARTTLS), smtps://user:password@host:465, or console: to print e-mails"
+            )
+        return value
+
+{% endif %}
     @model_validator(mode="after")
     def have_what_production_needs(self) -> Self:
         if self.environment == "production" and (missing := self.missing_in_production()):
@@ -86,7 +150,15 @@ class Settings(BaseSettings):
 
     def missing_in_production(self) -> list[str]:
         """What must be given: what has a default has it for development only."""
-        needed = ("secret_key", "database_url", "allowed_hosts")
+        needed = (
+            "secret_key",
+            "database_url",
+            "allowed_hosts",
+{% if cookiecutter.auth == "users" %}
+            "public_url",
+            "email_url",
+{% endif %}
+        )
         return [f"APP_{name.upper()}" for name in needed if name not in self.model_fields_set]
 
     @property
@@ -94,6 +166,13 @@ class Settings(BaseSettings):
         """Values of the Host header that are answered."""
         return self.allowed_hosts or list(LOCAL_HOSTS)
 
+{% if cookiecutter.auth == "users" %}
+    @property
+    def site(self) -> str:
+        """The address that links in e-mails begin with, without a slash at its end."""
+        return self.public_url or f"http://{self.host}:{self.port}"
+
+{% endif %}
     @property
     def database(self) -> URL:
         """The database's URL, with the async driver in it."""

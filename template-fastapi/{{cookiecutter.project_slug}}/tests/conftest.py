@@ -12,14 +12,20 @@ from alembic import command
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 from pydantic import SecretStr
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession{{ ", async_sessionmaker" if cookiecutter.auth != "none" else "" }}
 
 from app.commands import alembic_config
 from app.db import get_reader, get_session
 from app.main import create_app
 from app.settings import Settings
+{% if cookiecutter.auth == "api_key" %}
+from tests.api_keys.keys import authorised, overrides
+{% endif %}
 {% if cookiecutter.database == "postgresql" %}
 from tests.postgresql import new_postgresql_database
+{% endif %}
+{% if cookiecutter.auth == "users" %}
+from tests.users.people import authorised, overrides
 {% endif %}
 
 
@@ -57,10 +63,17 @@ def settings(new_database: Callable[[], str], no_settings_of_this_machine: None)
         environment="development",
         allowed_hosts=["test"],
         cors_origins=["https://app.example.com"],
-        secret_key=SecretStr("for-tests-only"),
+        secret_key=SecretStr("for tests only, and long enough for every kind of signature"),
         database_url=SecretStr(new_database()),
         log_level="warning",
         max_body_size=20_000,
+{% if cookiecutter.auth == "users" %}
+        public_url="https://app.example.com",
+        signup="open",
+        # As cheap as can be: these tests are about anything but the time of guessing.
+        password_memory=8,
+        password_passes=1,
+{% endif %}
     )
     command.upgrade(alembic_config(settings), "head")
     return settings
@@ -90,7 +103,7 @@ async def session(app: FastAPI) -> AsyncIterator[AsyncSession]:
 
 @pytest.fixture
 async def client(app: FastAPI, session: AsyncSession) -> AsyncIterator[AsyncClient]:
-    """Sends requests to the application; what they commit is a savepoint of the test's session."""
+    """Sends requests to the application{{ ", as somebody who may" if cookiecutter.auth != "none" else "" }}; what they commit is a savepoint of the test's session."""
 
     async def get_test_session() -> AsyncIterator[AsyncSession]:
         async with session.begin_nested():
@@ -98,9 +111,31 @@ async def client(app: FastAPI, session: AsyncSession) -> AsyncIterator[AsyncClie
         session.expire_all()
 
     app.dependency_overrides = {get_session: get_test_session, get_reader: get_test_session}
+{% if cookiecutter.auth != "none" %}
+    sessions = async_sessionmaker(
+        await session.connection(),
+        expire_on_commit=False,
+        join_transaction_mode="create_savepoint",
+    )
+    app.dependency_overrides |= overrides(app, sessions)
+{% endif %}
     async with client_of(app) as client:
+{% if cookiecutter.auth != "none" %}
+        client.headers.update(await authorised(app, session))
+{% endif %}
         yield client
     app.dependency_overrides = {}
+
+
+@pytest.fixture
+async def committing(app: FastAPI) -> AsyncIterator[AsyncClient]:
+    """A client whose requests commit for real, in a database that tests share."""
+    async with client_of(app) as client:
+{% if cookiecutter.auth != "none" %}
+        async with app.state.database.transactions.begin() as session:
+            client.headers.update(await authorised(app, session))
+{% endif %}
+        yield client
 
 
 def unreachable(settings: Settings) -> str:

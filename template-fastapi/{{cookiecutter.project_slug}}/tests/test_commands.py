@@ -20,6 +20,10 @@ def environment(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("APP_SECRET_KEY", "x" * 48)
     monkeypatch.setenv("APP_ALLOWED_HOSTS", "api.example.com")
+{% if cookiecutter.auth == "users" %}
+    monkeypatch.setenv("APP_PUBLIC_URL", "https://app.example.com")
+    monkeypatch.setenv("APP_EMAIL_URL", "smtp://user:password@127.0.0.1:1")
+{% endif %}
     monkeypatch.setenv("APP_DATABASE_URL", new_database())
     return monkeypatch
 

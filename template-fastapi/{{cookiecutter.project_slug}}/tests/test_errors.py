@@ -173,6 +173,15 @@ async def test_an_unknown_path_is_a_problem(client: AsyncClient) -> None:
     assert response.json()["title"] == "Not Found"
 
 
+async def test_a_method_that_is_not_answered_is_told_which_ones_are(failing_app: FastAPI) -> None:
+    failing_app.delete("/body")(lambda: None)
+    async with client_of(failing_app) as client:
+        response = await client.put("/body")
+
+    assert response.status_code == 405
+    assert response.headers["allow"] == "POST, DELETE"
+
+
 async def test_a_host_that_is_not_ours_is_refused(client: AsyncClient) -> None:
     response = await client.get("/health/live", headers={"Host": "evil.example"})
 

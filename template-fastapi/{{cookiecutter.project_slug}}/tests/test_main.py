@@ -96,6 +96,33 @@ async def test_a_request_id_that_could_forge_log_lines_is_replaced(
     assert response.headers["x-request-id"] not in {"", sent}
 
 
+@pytest.mark.parametrize(
+    ("sent", "seen"),
+    [
+        ({}, "http 127.0.0.1"),
+        ({"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}, "https 203.0.113.7"),
+        ({"X-Forwarded-For": "10.0.0.1, 203.0.113.7"}, "http 203.0.113.7"),
+        ({"X-Forwarded-For": "2001:db8::7"}, "http 2001:db8::7"),
+        ({"X-Forwarded-For": "<b>", "X-Forwarded-Proto": "file"}, "http 127.0.0.1"),
+    ],
+)
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_only_a_trusted_proxy_says_where_a_request_comes_from(
+    settings: Settings, trusted: bool, sent: dict[str, str], seen: str
+) -> None:
+    app = create_app(settings.model_copy(update={"trusted_proxy": trusted}))
+
+    @app.get("/caller")
+    async def caller(request: Request) -> str:
+        assert request.client
+        return f"{request.url.scheme} {request.client.host}"
+
+    async with client_of(app) as client:
+        response = await client.get("/caller", headers=sent)
+
+    assert response.json() == (seen if trusted else "http 127.0.0.1")
+
+
 async def test_production_logs_json_with_the_request_id(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,7 +20,14 @@ def test_production_names_everything_it_lacks_at_once() -> None:
 
 
 def test_production_refuses_a_short_secret() -> None:
-    complete = {"database_url": "sqlite:////srv/app.db", "allowed_hosts": ["api.example.com"]}
+    complete: dict[str, object] = {
+        "database_url": "sqlite:////srv/app.db",
+        "allowed_hosts": ["api.example.com"],
+{% if cookiecutter.auth == "users" %}
+        "public_url": "https://app.example.com",
+        "email_url": "console:",
+{% endif %}
+    }
 
     assert "32 characters" in refusal(**complete, secret_key="x" * 31)
 
@@ -29,6 +36,10 @@ def test_production_starts_with_what_it_needs(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("APP_SECRET_KEY", "x" * 32)
     monkeypatch.setenv("APP_DATABASE_URL", "postgresql://user:secret@db/app")
     monkeypatch.setenv("APP_ALLOWED_HOSTS", "api.example.com, www.example.com")
+{% if cookiecutter.auth == "users" %}
+    monkeypatch.setenv("APP_PUBLIC_URL", "https://app.example.com")
+    monkeypatch.setenv("APP_EMAIL_URL", "smtp://user:password@127.0.0.1:1")
+{% endif %}
 
     settings = Settings(_env_file=None)
 

@@ -1,3 +1,5 @@
+{% set owner = "owner_id: UUID, " if cookiecutter.auth == "users" else "" %}
+{% set of_owner = "owner_id=owner_id, " if cookiecutter.auth == "users" else "" %}
 from typing import Any
 from uuid import UUID
 
@@ -17,23 +19,33 @@ SORTS = {name: LEADS.c[name] for name in ("created_at", "updated_at", "name")}
 INSERT = insert(LEADS).returning(*LEADS.c)
 
 
-async def create_lead(session: AsyncSession, *, values: LeadCreate) -> Row[Any]:
+async def create_lead(session: AsyncSession, *, {{ owner }}values: LeadCreate) -> Row[Any]:
+{% if cookiecutter.auth == "users" %}
+    return (await session.execute(INSERT, {"owner_id": owner_id, **values.model_dump()})).one()
+{% else %}
     return (await session.execute(INSERT, values.model_dump())).one()
+{% endif %}
 
 
+{% if cookiecutter.auth == "users" %}
+async def get_lead(
+    session: AsyncSession, *, owner_id: UUID, lead_id: UUID, lock: bool = False
+) -> Lead:
+{% else %}
 async def get_lead(session: AsyncSession, *, lead_id: UUID, lock: bool = False) -> Lead:
+{% endif %}
     """With `lock`, nobody else changes or deletes it before our commit. Raises NotFoundError."""
     lead = await session.get(Lead, lead_id, with_for_update=lock)
-    if lead is None:
+    if lead is None{{ " or lead.owner_id != owner_id" if cookiecutter.auth == "users" else "" }}:
         raise NotFoundError("There is no lead with this id.")
     return lead
 
 
 async def list_leads(
-    session: AsyncSession, *, query: LeadQuery
+    session: AsyncSession, *, {{ owner }}query: LeadQuery
 ) -> tuple[list[dict[str, Any]], str | None]:
     """A page of leads and the cursor of the next page, if there is one."""
-    matching = select(LEADS)
+    matching = select(LEADS){{ ".where(LEADS.c.owner_id == owner_id)" if cookiecutter.auth == "users" else "" }}
     for name in ("status", "source", "email"):
         if (value := getattr(query, name)) is not None:
             matching = matching.where(LEADS.c[name] == value)
@@ -53,15 +65,21 @@ async def list_leads(
     )
 
 
+{% if cookiecutter.auth == "users" %}
+async def update_lead(
+    session: AsyncSession, *, owner_id: UUID, lead_id: UUID, changes: LeadUpdate
+) -> Lead:
+{% else %}
 async def update_lead(session: AsyncSession, *, lead_id: UUID, changes: LeadUpdate) -> Lead:
+{% endif %}
     """Raises NotFoundError."""
-    lead = await get_lead(session, lead_id=lead_id, lock=True)
+    lead = await get_lead(session, {{ of_owner }}lead_id=lead_id, lock=True)
     for name, value in changes.model_dump(exclude_unset=True).items():
         setattr(lead, name, value)
     await session.flush()
     return lead
 
 
-async def delete_lead(session: AsyncSession, *, lead_id: UUID) -> None:
+async def delete_lead(session: AsyncSession, *, {{ owner }}lead_id: UUID) -> None:
     """Raises NotFoundError."""
-    await session.delete(await get_lead(session, lead_id=lead_id, lock=True))
+    await session.delete(await get_lead(session, {{ of_owner }}lead_id=lead_id, lock=True))

@@ -5,13 +5,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from fastapi import FastAPI
 from httpx2 import AsyncClient
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.leads.models import Lead, LeadStatus
-from tests.conftest import client_of
 
 ANN = {"name": "Ann Lee", "email": "ann@example.com", "company": "Acme", "source": "web"}
 
@@ -66,17 +64,18 @@ async def test_the_schema_of_a_change_has_no_defaults(client: AsyncClient) -> No
     assert all("default" not in field for field in schemas["LeadUpdate"]["properties"].values())
 
 
-async def test_changing_and_deleting_at_the_same_moment_never_fails(app: FastAPI) -> None:
-    async with client_of(app) as committing:
-        for _ in range(5):
-            lead = await create(committing)
-            path = f"/leads/{lead['id']}"
-            answers = await asyncio.gather(
-                *(committing.patch(path, json={"name": "x"}) for _ in range(4)),
-                *(committing.delete(path) for _ in range(2)),
-            )
-            assert {answer.status_code for answer in answers} <= {200, 204, 404}
-            assert [answer.status_code for answer in answers].count(204) == 1
+async def test_changing_and_deleting_at_the_same_moment_never_fails(
+    committing: AsyncClient,
+) -> None:
+    for _ in range(5):
+        lead = await create(committing)
+        path = f"/leads/{lead['id']}"
+        answers = await asyncio.gather(
+            *(committing.patch(path, json={"name": "x"}) for _ in range(4)),
+            *(committing.delete(path) for _ in range(2)),
+        )
+        assert {answer.status_code for answer in answers} <= {200, 204, 404}
+        assert [answer.status_code for answer in answers].count(204) == 1
 
 
 async def test_a_deleted_lead_is_gone(client: AsyncClient) -> None:
