@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import sys
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -17,8 +18,38 @@ from pydantic_settings import (
 )
 
 ROOT = Path(__file__).parent.parent
+SERVERS = (["runserver"], ["worker"], ["beat"])
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-BROKERS = ("redis", "rediss", "amqp", "amqps")
+{% if cookiecutter.broker == "redis" %}
+BROKERS = ("redis", "rediss")
+WRONG_BROKER = (
+    "is not a URL of Redis, the broker of this project: write it like"
+    " redis://user:password@host:6379/0, or leave it out in development"
+)
+{% elif cookiecutter.broker == "rabbitmq" %}
+BROKERS = ("amqp", "amqps")
+WRONG_BROKER = (
+    "is not a URL of RabbitMQ, the broker of this project: write it like"
+    " amqp://user:password@host:5672/name, or leave it out in development"
+)
+{% else %}
+BROKERS: tuple[str, ...] = ()
+WRONG_BROKER = (
+    "is not for this project, whose work waits in the database: leave it out, or bring a broker in"
+    " with `uvx copier update --data broker=redis` (or rabbitmq)"
+)
+{% endif %}
+
+# What pydantic says in a programmer's words.
+WORDS = {
+    "bool_parsing": "must be true or false",
+    "float_parsing": "must be a number",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "int_parsing": "must be a whole number",
+    "less_than_equal": "must be {le} or less",
+    "literal_error": "must be {expected}",
+}
 
 # In the environment: names separated by commas.
 Names = Annotated[list[str], NoDecode]
@@ -128,11 +159,7 @@ class Environment(BaseSettings):
     @classmethod
     def name_a_broker(cls, value: SecretStr) -> SecretStr:
         if value.get_secret_value() and not is_broker(value.get_secret_value()):
-            raise ValueError(
-                "is not a URL of a known broker: write it like"
-                " {{ "amqp://user:password@host:5672/name" if cookiecutter.broker == "rabbitmq" else "redis://user:password@host:6379/0" }},"
-                " or leave it out in development"
-            )
+            raise ValueError(WRONG_BROKER)
         return value
 
     @field_validator("email_url")
@@ -162,7 +189,8 @@ class Environment(BaseSettings):
         if self.environment == "production" and (missing := self.missing_in_production()):
             raise ValueError(
                 f"production needs {', '.join(missing)}:"
-                " set each in the environment or in .env, or run `just dev` for development"
+                " set each in the environment or in .env; for development, set"
+                " APP_ENVIRONMENT=development there, as `just dev` does where there is no .env yet"
             )
         if self.environment == "production" and len(self.secret_key.get_secret_value()) < 32:
             raise ValueError("production needs an APP_SECRET_KEY of 32 characters or more")
@@ -203,7 +231,7 @@ class Environment(BaseSettings):
     def database(self) -> dict[str, Any]:
         """Django's settings for the database."""
         database = database_of(self.database_url.get_secret_value())
-        if database.get("ENGINE") == "django.db.backends.postgresql":
+        if database.get("ENGINE") == "django.db.backends.postgresql" and has_many_threads(sys.argv):
             database["OPTIONS"]["pool"] = {
                 "min_size": 1,
                 "max_size": self.database_pool_size,
@@ -216,6 +244,13 @@ class Environment(BaseSettings):
     def mail_server(self) -> dict[str, Any]:
         """Django's settings for e-mail, without the prefix EMAIL_."""
         return mail_server_of(self.email_url.get_secret_value())
+
+
+def has_many_threads(command: list[str]) -> bool:
+    """Whether the process shares connections. A command that runs and ends has one of its own, which
+    says at once, and why, when there is none: a pool tries for seconds.
+    """
+    return Path(command[0]).name != "manage.py" or command[1:2] in SERVERS
 
 
 def origin_of(url: str) -> str:
@@ -302,7 +337,10 @@ def explain(error: ValidationError) -> list[str]:
     sentences = []
     for problem in error.errors(include_input=False, include_url=False):
         name = "".join(f"APP_{part}".upper() for part in problem["loc"][:1])
-        text = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] in WORDS:
+            text = WORDS[problem["type"]].format(**problem.get("ctx", {}))
+        else:
+            text = problem["msg"].removeprefix("Value error, ")
         sentences.append(f"{name} {text}".strip())
     return sentences
 

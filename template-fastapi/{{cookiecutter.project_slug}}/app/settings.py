@@ -26,6 +26,17 @@ DRIVERS = {
 }
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
+# What pydantic says in a programmer's words.
+WORDS = {
+    "bool_parsing": "must be true or false",
+    "float_parsing": "must be a number",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "int_parsing": "must be a whole number",
+    "less_than_equal": "must be {le} or less",
+    "literal_error": "must be {expected}",
+}
+
 # In the environment: names separated by commas.
 Names = Annotated[list[str], NoDecode]
 
@@ -142,7 +153,8 @@ class Settings(BaseSettings):
         if self.environment == "production" and (missing := self.missing_in_production()):
             raise ValueError(
                 f"production needs {', '.join(missing)}:"
-                " set each in the environment or in .env, or run `just dev` for development"
+                " set each in the environment or in .env; for development, set"
+                " APP_ENVIRONMENT=development there, as `just dev` does where there is no .env yet"
             )
         if self.environment == "production" and len(self.secret_key.get_secret_value()) < 32:
             raise ValueError("production needs an APP_SECRET_KEY of 32 characters or more")
@@ -186,7 +198,10 @@ def explain(error: ValidationError) -> list[str]:
     sentences = []
     for problem in error.errors(include_input=False, include_url=False):
         name = "".join(f"APP_{part}".upper() for part in problem["loc"][:1])
-        text = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] in WORDS:
+            text = WORDS[problem["type"]].format(**problem.get("ctx", {}))
+        else:
+            text = problem["msg"].removeprefix("Value error, ")
         sentences.append(f"{name} {text}".strip())
     return sentences
 

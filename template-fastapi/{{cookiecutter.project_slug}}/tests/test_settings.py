@@ -17,6 +17,8 @@ def test_production_names_everything_it_lacks_at_once() -> None:
 
     for name in ("APP_SECRET_KEY", "APP_DATABASE_URL", "APP_ALLOWED_HOSTS"):
         assert name in sentence
+    # Who wrote .env by hand, and means development.
+    assert "for development, set APP_ENVIRONMENT=development" in sentence
 
 
 def test_production_refuses_a_short_secret() -> None:
@@ -70,7 +72,14 @@ def test_a_wrong_database_url_is_refused_with_an_example_and_not_repeated(url: s
 
 
 def test_a_wrong_number_is_named() -> None:
-    assert refusal(environment="development", port="eighty").startswith("APP_PORT ")
+    assert refusal(environment="development", port="eighty") == "APP_PORT must be a whole number"
+
+
+def test_a_wrong_value_is_refused_in_plain_words() -> None:
+    assert refusal(environment="development", port=70_000) == "APP_PORT must be 65535 or less"
+    assert refusal(environment="development", workers=0) == "APP_WORKERS must be 1 or more"
+    assert refusal(environment="development", docs="x") == "APP_DOCS must be true or false"
+    assert refusal(environment="test") == ("APP_ENVIRONMENT must be 'development' or 'production'")
 
 
 def test_a_slip_in_the_name_of_a_setting_is_noticed(
