@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> None:
         sentences = refused.code.splitlines()
         raise SystemExit("\n".join(f"problem  {line}" for line in sentences)) from None
     except DatabaseError:
-        from apps.core.doctor import why_unreachable
+        from apps.core.database import why_unreachable
 
         if reason := why_unreachable():
             raise SystemExit(

@@ -6,14 +6,20 @@ from typing import Any, Literal
 
 from django.conf import settings
 from django.core.files.storage import storages
-from django.db import DatabaseError, connection
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.utils import load_backend
 from kombu.exceptions import KombuError
 
+from apps.core.database import one_line, why_unreachable
 from apps.core.errors import StorageError
 from config.environment import Environment, unknown_names
+
+# What RabbitMQ and Redis answer to a wrong user, password or name.
+REFUSED = (
+    *("ACCESS_REFUSED", "NOT_ALLOWED"),
+    *("invalid username-password", "WRONGPASS", "uthentication required", "without any password"),
+)
+NOT_LET_IN = "The broker refuses us: check the user, the password and the name in APP_BROKER_URL."
 
 Finding = tuple[Literal["ok", "warning", "problem"], str]
 
@@ -79,31 +85,6 @@ def check_database() -> Finding:
     return "ok", "The database answers and is migrated."
 
 
-def why_unreachable(database: dict[str, Any] | None = None) -> str | None:
-    """One line that says why the database does not answer, or None when it does."""
-    fresh = connection_to(database or connection.settings_dict)
-    try:
-        with fresh.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError as error:
-        return one_line(error)
-    finally:
-        fresh.close()
-    return None
-
-
-def connection_to(database: dict[str, Any]) -> BaseDatabaseWrapper:
-    """A connection without the pool, which would say only that it got none."""
-    options = {name: value for name, value in database["OPTIONS"].items() if name != "pool"}
-    complete = connection.settings_dict | database | {"OPTIONS": options}
-    wrapper: BaseDatabaseWrapper = load_backend(complete["ENGINE"]).DatabaseWrapper(complete, "own")
-    return wrapper
-
-
-def one_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
-
-
 def check_broker() -> Finding:
     from config.celery import app
 
@@ -116,6 +97,8 @@ def check_broker() -> Finding:
         try:
             broker.ensure_connection(max_retries=1, timeout=5, interval_start=0)
         except failures as error:
+            if any(sign in str(error) for sign in REFUSED):
+                return "problem", NOT_LET_IN
             return "problem", f"The broker does not answer: {one_line(error)}"
     return "ok", "The broker answers."
 

@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 from amqp.exceptions import AccessRefused
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from kombu.exceptions import OperationalError
 from pytest_django import Settings
 
 from apps.core import doctor
-from apps.core.doctor import why_unreachable
+from apps.core.database import one_line, why_unreachable
 from config.celery import app
 from config.environment import Environment, database_of
 from tests.conftest import unreachable
@@ -162,6 +162,30 @@ def test_doctor_says_that_the_broker_does_not_answer(
     assert "refused" in said
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "(0, 0): (403) ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN.",
+        "Connection.open: (530) NOT_ALLOWED - vhost nope not found",
+        "invalid username-password pair or user is disabled.",
+    ],
+)
+def test_a_broker_that_refuses_the_password_is_not_said_to_be_away(
+    told: Told, machine: pytest.MonkeyPatch, answer: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OperationalError(answer)
+
+    machine.setattr(app, "connection_for_write", lambda: Broker(refuse))
+
+    said, content = told()
+
+    assert not content
+    assert "The broker refuses us: check the user" in said
+    with pytest.raises(CommandError, match=r"^The broker refuses us: "):
+        call_command("worker")
+
+
 class Broker:
     connection_errors = ()
     channel_errors = (AccessRefused,)
@@ -177,7 +201,7 @@ class Broker:
 
 
 def test_an_error_without_words_is_called_by_its_name() -> None:
-    assert doctor.one_line(TimeoutError()) == "TimeoutError"
+    assert one_line(TimeoutError()) == "TimeoutError"
 
 
 def test_doctor_says_that_no_file_can_be_kept(told: Told, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from django.db import DatabaseError, connection
 from django.test import Client
 
 from apps.core import health
-from apps.core.doctor import connection_to
+from apps.core.database import connection_to
 from config.environment import database_of
 from tests.conftest import unreachable
 
