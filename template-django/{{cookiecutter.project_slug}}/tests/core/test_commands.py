@@ -18,7 +18,7 @@ from pytest_django import Settings
 
 import config.settings
 import manage
-from apps.core import doctor
+from apps.core import database
 from apps.core.management.commands import dev, start
 from apps.core.processes import Together
 from apps.users.models import User
@@ -104,6 +104,23 @@ def test_dev_says_that_its_port_is_in_use() -> None:
             call_command("dev", port=port)
 
 
+def test_start_says_that_its_port_is_in_use(settings: Settings) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings.ENV = settings.ENV.model_copy(update={"port": port})
+        with pytest.raises(CommandError, match=rf"^Port {port} is in use: .* set APP_PORT"):
+            call_command("start")
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "nowhere.invalid"])
+def test_an_address_of_another_machine_is_refused(settings: Settings, host: str) -> None:
+    settings.ENV = settings.ENV.model_copy(update={"host": host, "port": 0})
+    with pytest.raises(CommandError, match=rf"^APP_HOST is no address of this machine: {host}"):
+        call_command("start")
+
+
 def test_dev_notices_a_change_of_the_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(dev, "WATCHED", [tmp_path, tmp_path / "missing"])
     watcher, stop = dev.Watcher(look_again=50), threading.Event()
@@ -118,8 +135,9 @@ def test_dev_notices_a_change_of_the_code(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_start_runs_worker_and_schedule_when_there_is_no_broker(
-    started: list[Together], capsys: pytest.CaptureFixture[str]
+    started: list[Together], settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    settings.ENV = settings.ENV.model_copy(update={"port": 0})
     run("start")
 
     assert set(started[0].commands) == {"web server", "worker", "schedule"}
@@ -132,10 +150,12 @@ def test_start_runs_worker_and_schedule_when_there_is_no_broker(
 def test_a_slip_in_the_name_of_a_setting_is_said_at_the_start(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    settings: Settings,
     free_port: int,
     command: str,
 ) -> None:
     monkeypatch.setenv("APP_ALOWED_HOSTS", "www.example.com")
+    settings.ENV = settings.ENV.model_copy(update={"port": 0})
 
     run(command, **({"port": free_port} if command == "dev" else {}))
 
@@ -146,7 +166,7 @@ def test_start_collects_static_files_and_makes_way_for_the_server(
     monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     url = settings.ENV.broker_url.__class__("redis://broker")
-    updates = {"environment": "production", "broker_url": url}
+    updates = {"environment": "production", "broker_url": url, "port": 0}
     settings.ENV = settings.ENV.model_copy(update=updates)
     done: list[Any] = []
     monkeypatch.setattr(start, "call_command", lambda name, **_: done.append(name))
@@ -188,7 +208,7 @@ def test_a_database_that_does_not_answer_is_one_sentence(
     with pytest.raises(OperationalError):
         manage.main(["manage.py", "migrate"])
 
-    monkeypatch.setattr(doctor, "why_unreachable", lambda: "connection refused")
+    monkeypatch.setattr(database, "why_unreachable", lambda: "connection refused")
     with pytest.raises(SystemExit, match=r"^The database does not answer .*APP_DATABASE_URL"):
         manage.main(["manage.py", "migrate"])
 

@@ -1,6 +1,5 @@
 import os
 import secrets
-import socket
 import sys
 from argparse import ArgumentParser
 from threading import Event
@@ -9,8 +8,9 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
+from apps.core.ports import check_port
 from apps.core.processes import Together
 from apps.users.models import User
 from config.environment import ROOT, unknown_names
@@ -29,10 +29,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         host, port = settings.ENV.host, options["port"]
         os.environ |= {"APP_PORT": str(port), "DJANGO_RUNSERVER_HIDE_WARNING": "true"}
-        if is_taken(host, port):
-            raise CommandError(
-                f"Port {port} is in use: end what uses it, or run `just dev --port {port + 1}`."
-            )
+        check_port(host, port, f"run `just dev --port {port + 1}`")
         for sentence in unknown_names():
             self.stderr.write(sentence)
         call_command("migrate", interactive=False, verbosity=0)
@@ -81,17 +78,6 @@ class Watcher:
                 yield_on_timeout=True,
             )
         return bool(next(self.changes, None))
-
-
-def is_taken(host: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        if sys.platform != "win32":
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host.strip("[]"), port))
-        except OSError:
-            return True
-    return False
 
 
 def make_first_administrator() -> tuple[str, str] | None:

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from apps.core.ports import check_port
 from apps.core.processes import Together
 from config.environment import unknown_names
 
@@ -26,6 +27,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if sys.platform == "win32":
             raise CommandError("The production server does not run on Windows: use `just dev`.")
+        check_port(settings.ENV.host, settings.ENV.port, "set APP_PORT to another one")
         for sentence in unknown_names():
             self.stderr.write(sentence)
         if settings.ENV.production:
