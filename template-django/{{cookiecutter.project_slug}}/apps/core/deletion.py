@@ -44,7 +44,7 @@ class Deletion:
         self.rows = list(rows)
         found = NestedObjects(using=router.db_for_write(rows.model), origin=rows)
         found.collect(self.rows)
-        self.found: dict[type[Model], set[Any]] = found.model_objs
+        self.found: Any = found.model_objs  # sets of rows, by model
         # Rows that need one of these (PROTECT, RESTRICT) and do not go with them.
         self.needed_by = sorted(named(row) for row in found.protected)
 

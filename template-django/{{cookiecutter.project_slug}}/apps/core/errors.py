@@ -20,6 +20,8 @@ from rest_framework.fields import get_error_detail
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from apps.core.database import is_busy
+
 MEDIA_TYPE = "application/problem+json"
 OUR_FAULT = "Something went wrong on our side."
 # For people, where nothing better is known.
@@ -33,7 +35,6 @@ WORDS = {
 BUSY, AWAY = "The database is busy.", "The database does not answer."
 PASSING = {
     "database is locked": BUSY,
-    "couldn't get a connection": BUSY,
     "too many clients": BUSY,
     "unable to open database file": AWAY,
 }
@@ -96,8 +97,16 @@ def error_response(request: HttpRequest, status: int, detail: str | None = None)
         "request_id": structlog.contextvars.get_contextvars().get("request_id"),
         "site_name": settings.SITE_NAME,
         "stylesheet": stylesheet(),
+        "back": way_back(request),
     }
     return HttpResponse(render_to_string("core/error.html", context), status=status)
+
+
+def way_back(request: HttpRequest) -> str:
+    """The page whose form was sent here, if it is one of ours."""
+    page = request.headers.get("Referer", "")
+    ours = f"{request.scheme}://{request.headers.get('Host')}/"
+    return page if request.method == "POST" and page.startswith(ours) else ""
 
 
 def stylesheet() -> str:
@@ -128,6 +137,8 @@ def why_unavailable(error: BaseException | None) -> str | None:
         return None
     if sentence := next((PASSING[text] for text in PASSING if text in str(error)), None):
         return sentence
+    if "couldn't get a connection" in str(error):
+        return BUSY if is_busy() else AWAY
     # psycopg knows a SQLSTATE for what the server said; without one there was no answer. Class 08
     # and 57P are lost connections. SQLite always answers.
     state = getattr(error.__cause__, "sqlstate", "")

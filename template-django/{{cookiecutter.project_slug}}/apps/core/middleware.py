@@ -87,14 +87,16 @@ class BodyLimit:
         if request.headers.get("Transfer-Encoding") and length == "0":
             # Django would take it for an empty body.
             return error_response(request, 411, "Send the body's length: Content-Length.")
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        limit = named = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         if request.content_type == "multipart/form-data":
-            limit += settings.ENV.max_upload_size
+            # Who sends a file knows of the file's size only.
+            named = settings.ENV.max_upload_size
+            limit += named
         if length.isdecimal() and int(length) > limit:
             if int(length) <= THROWN_AWAY:
                 while request.read(65536):
                     pass
-            return error_response(request, 413, too_large(limit))
+            return error_response(request, 413, too_large(named))
         return self.get_response(request)
 
 

@@ -1,6 +1,7 @@
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.core.files.uploadhandler import FileUploadHandler
+from django.template.defaultfilters import filesizeformat
 
 
 class LimitedUpload(FileUploadHandler):
@@ -16,4 +17,9 @@ class LimitedUpload(FileUploadHandler):
 
 
 def too_large(limit: int) -> str:
-    return f"More was sent than the {limit} bytes that are allowed."
+    return f"More was sent than the {size(limit)} that are allowed."
+
+
+def size(number: int) -> str:
+    """Such as "10 MB", of a number of bytes."""
+    return filesizeformat(number).replace("\N{NO-BREAK SPACE}", " ").replace(".0 ", " ")

@@ -3,6 +3,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import BadRequest, PermissionDenied
@@ -16,6 +17,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from apps.core.errors import DomainError, StorageError
+from apps.core.uploads import size
 from apps.transfers import services
 from apps.transfers.models import State, Transfer
 from apps.transfers.resources import TransferResource, resource_of
@@ -35,7 +37,14 @@ FORMATS: Final = {
 
 
 class UploadForm(forms.Form):
-    file = forms.FileField(help_text="CSV (UTF-8) or XLSX; the first row names the columns.")
+    file = forms.FileField()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["file"].help_text = (
+            f"CSV (UTF-8) or XLSX, at most {size(settings.ENV.max_upload_size)}; the first row names"
+            " the columns."
+        )
 
 
 class TransferAdmin(Base):

@@ -10,6 +10,8 @@ from django.urls import reverse
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
+from apps.core import database
+
 PROBLEM = "application/problem+json"
 
 
@@ -52,6 +54,26 @@ def test_people_get_a_page_and_programs_a_problem(failing: Client) -> None:
     assert problem["Content-Type"] == PROBLEM
 
 
+@pytest.mark.parametrize(
+    ("reason", "sentence"),
+    [
+        (None, "The database is busy."),
+        ("FATAL:  sorry, too many clients already", "The database is busy."),
+        ("connection refused", "The database does not answer."),
+        ('FATAL:  database "x" does not exist', "The database does not answer."),
+    ],
+)
+def test_a_pool_without_a_connection_is_busy_or_cannot_make_one(
+    failing: Client, monkeypatch: pytest.MonkeyPatch, reason: str | None, sentence: str
+) -> None:
+    monkeypatch.setattr(database, "why_unreachable", lambda **_: reason)
+    response = failing.get("/api/database/exhausted")
+
+    assert response.status_code == 503
+    assert response.json()["detail"] == sentence
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("state", ["lost", "busy", "exhausted"])
 @pytest.mark.parametrize("folder", ["/api", ""])
 def test_a_database_that_cannot_answer_now_is_said_to_be_temporary(
@@ -218,13 +240,27 @@ def test_a_file_that_is_too_large_is_refused(
     failing: Client, settings: Settings, size: int
 ) -> None:
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 900
-    settings.ENV = settings.ENV.model_copy(update={"max_upload_size": 2000})
+    settings.ENV = settings.ENV.model_copy(update={"max_upload_size": 2048})
     file = SimpleUploadedFile("large.csv", b"x" * size)
 
     response = failing.post("/upload", {"file": file})
 
     assert response.status_code == 413
-    assert "bytes that are allowed" in response.content.decode()
+    assert "More was sent than the 2 KB that are allowed." in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("origin", "offered"), [("http://testserver", True), ("http://other.example", False)]
+)
+def test_the_page_of_a_refused_form_leads_back_to_it(
+    failing: Client, settings: Settings, origin: str, offered: bool
+) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 900
+    page = f"{origin}/admin/?q=1"
+    headers = {"Referer": page, "Host": "testserver", "Accept": "text/html"}
+    response = failing.post("/upload", {"text": "x" * 2000}, headers=headers)
+
+    assert (f'<a href="{page}">Back' in response.content.decode()) == offered
 
 
 def test_a_file_within_the_limit_is_taken(failing: Client, settings: Settings) -> None:

@@ -140,7 +140,7 @@ def test_a_file_that_is_too_large_is_refused_in_a_sentence(
     response = page.post(reverse(IMPORT), {"file": file})
 
     assert response.status_code == 413
-    assert b"More was sent than the 10485760 bytes that are allowed." in response.content
+    assert b"More was sent than the 10 MB that are allowed." in response.content
     assert not Transfer.objects.exists()
 
 
