@@ -381,7 +381,7 @@ from typing import Any
 
 
 PLAN = ".twostacks-plan.json"  # read and removed by the hook after generation
-SAME_MOMENT = 20_000_000  # nanoseconds between two folders that one mkdir makes
+SAME_MOMENT = 100_000_000  # nanoseconds between two folders that one mkdir makes on a busy machine
 FINISH = """
 import pathlib, sys, time
 project, *parents = map(pathlib.Path, sys.argv[1:])
