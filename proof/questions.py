@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -123,13 +123,20 @@ class Questionnaire:
         return [str(stack) for stack in self.questions["stack"].values]
 
     def asked(self, stack: str) -> dict[str, Question]:
-        """The questions that a stack asks, `stack` itself aside."""
-        answers = self.complete({"stack": stack})
+        """The questions that a stack asks, whatever else was answered; `stack` itself aside."""
         return {
             name: question
             for name, question in self.questions.items()
-            if name != "stack" and self.environment.from_string(question.when).render(**answers) == "True"
+            if name != "stack" and self._may_ask(question, stack)
         }
+
+    def _may_ask(self, question: Question, stack: str) -> bool:
+        when = self.environment.from_string(question.when)
+        named = meta.find_undeclared_variables(self.environment.parse(question.when)) & set(self.questions)
+        others = [[(name, value) for value in self.questions[name].values] for name in sorted(named - {"stack"})]
+        return any(
+            when.render(**self.complete({"stack": stack, **dict(given)})) == "True" for given in product(*others)
+        )
 
     def tree(self, stack: str) -> Path:
         return self.root / f"template-{stack}" / "{{cookiecutter.project_slug}}"
@@ -166,8 +173,27 @@ class Questionnaire:
         return {name: sentence for name, sentence in said.items() if sentence}
 
     def accepts(self, given: Answers) -> bool:
-        """Whether choices can stand together: no validator refuses them beside the defaults, which refuse nothing."""
-        return self._accepts(tuple((name, given[name]) for name in self._in_validators_of_choices if name in given))
+        """Whether choices can stand together: there are answers to the other questions that no validator refuses."""
+        choices = {name: given[name] for name in self._in_validators_of_choices if name in given}
+        return self._accepts(tuple(choices.items()))
+
+    def accepted(self, given: Answers) -> dict[str, Any] | None:
+        """Complete answers that no validator refuses, with the given ones in them; None when there are none.
+
+        What is not given has its default, unless that is refused beside what is given.
+        """
+        answers = self.complete(given)
+        refused = self.refusals(answers)
+        if not refused:
+            return answers
+        named: set[str] = set()
+        for name in refused:
+            named |= meta.find_undeclared_variables(self.environment.parse(self.questions[name].validator))
+        for name in sorted(named & set(self._in_validators_of_choices) - given.keys() - {"stack"}):
+            for value in self.questions[name].values:
+                if value != answers[name] and (found := self.accepted({**given, name: value})) is not None:
+                    return found
+        return None
 
     @cached_property
     def _in_validators_of_choices(self) -> list[str]:
@@ -177,7 +203,7 @@ class Questionnaire:
 
     @cache  # noqa: B019 (a questionnaire lives as long as the program)
     def _accepts(self, given: tuple[tuple[str, Any], ...]) -> bool:
-        return not self.refusals(self.complete(dict(given)))
+        return self.accepted(dict(given)) is not None
 
     def for_templates(self, answers: Answers) -> dict[str, Any]:
         """The `cookiecutter` namespace that a template sees, from the same line that copier computes it with."""
