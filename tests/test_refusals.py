@@ -75,6 +75,35 @@ def test_a_theme_that_the_python_version_cannot_run_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("engine", [with_cookiecutter, with_copier])
+@pytest.mark.parametrize(
+    ("answers", "sentence"),
+    [
+        (
+            {"database": "postgresql", "container": False},
+            "The deploy aws runs containers: say yes to container, or choose the deploy none.",
+        ),
+        (
+            {"database": "sqlite"},
+            "The deploy aws keeps its data in PostgreSQL: choose the database postgresql, or the deploy none.",
+        ),
+        (
+            {"stack": "django", "database": "postgresql"},
+            "The deploy aws runs containers, and what they write is gone when they stop: "
+            "choose the media s3, or the deploy none.",
+        ),
+    ],
+    ids=["without containers", "on sqlite", "with media on a container's disk"],
+)
+def test_what_the_deployment_cannot_run_is_refused(
+    template: Path, tmp_path: Path, engine: Callable[..., Path], answers: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        engine(template, answers | {"deploy": "aws"}, tmp_path)
+    assert str(refused.value).endswith(sentence)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_answer_of_another_stack_is_refused_by_the_engine_that_knows_all_questions(
     template: Path, tmp_path: Path
 ) -> None:

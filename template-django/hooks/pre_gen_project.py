@@ -100,6 +100,16 @@ QUESTIONS = r'''{
       "validator": ""
     },
     {
+      "name": "deploy",
+      "choices": [
+        "none",
+        "aws"
+      ],
+      "multiselect": false,
+      "when": "{{ container and database == 'postgresql' }}",
+      "validator": "{% if deploy == \"aws\" and not container %} The deploy aws runs containers: say yes to container, or choose the deploy none. {% elif deploy == \"aws\" and database != \"postgresql\" %} The deploy aws keeps its data in PostgreSQL: choose the database postgresql, or the deploy none. {% endif %}"
+    },
+    {
       "name": "login",
       "choices": [
         "email",
@@ -165,11 +175,12 @@ QUESTIONS = r'''{
       ],
       "multiselect": false,
       "when": "{{ stack == 'django' }}",
-      "validator": "{% from \"questions/checks.jinja\" import only_django %} {{ only_django(stack, \"media\", media == \"local\") }}"
+      "validator": "{% from \"questions/checks.jinja\" import only_django %} {{ only_django(stack, \"media\", media == \"local\") }} {% if stack == \"django\" and media == \"local\" and deploy == \"aws\" %} The deploy aws runs containers, and what they write is gone when they stop: choose the media s3, or the deploy none. {% endif %}"
     }
   ],
   "exclude": [
     "{#- container: the image, and its services on one machine -#}\n{% if not (container | default(true)) %}\n.dockerignore\nDockerfile\ncompose.yml\n{% endif %}",
+    "{#- deploy_aws: what runs it on AWS -#}\n{% if (deploy | default(\"none\")) != \"aws\" %}\ndeploy\n{% endif %}",
     "{#- ci_github: the GitHub Actions workflow -#}\n{% if (ci | default(\"github\")) != \"github\" %}\n.github\n{% endif %}",
     "{#- ci_gitlab: the GitLab CI pipeline -#}\n{% if (ci | default(\"github\")) != \"gitlab\" %}\n.gitlab-ci.yml\n{% endif %}",
     "{#- schools: the example, one real feature to copy from or to delete -#}\n{% if not (example | default(true)) %}\napps/schools\ntests/browser.py\ntests/schools\n{% endif %}",

@@ -100,6 +100,16 @@ QUESTIONS = r'''{
       "validator": ""
     },
     {
+      "name": "deploy",
+      "choices": [
+        "none",
+        "aws"
+      ],
+      "multiselect": false,
+      "when": "{{ container and database == 'postgresql' }}",
+      "validator": "{% if deploy == \"aws\" and not container %} The deploy aws runs containers: say yes to container, or choose the deploy none. {% elif deploy == \"aws\" and database != \"postgresql\" %} The deploy aws keeps its data in PostgreSQL: choose the database postgresql, or the deploy none. {% endif %}"
+    },
+    {
       "name": "auth",
       "choices": [
         "users",
@@ -113,6 +123,7 @@ QUESTIONS = r'''{
   ],
   "exclude": [
     "{#- container: the image, and its services on one machine -#}\n{% if not (container | default(true)) %}\n.dockerignore\nDockerfile\ncompose.yml\n{% endif %}",
+    "{#- deploy_aws: what runs it on AWS -#}\n{% if (deploy | default(\"none\")) != \"aws\" %}\ndeploy\n{% endif %}",
     "{#- ci_github: the GitHub Actions workflow -#}\n{% if (ci | default(\"github\")) != \"github\" %}\n.github\n{% endif %}",
     "{#- ci_gitlab: the GitLab CI pipeline -#}\n{% if (ci | default(\"github\")) != \"gitlab\" %}\n.gitlab-ci.yml\n{% endif %}",
     "{#- example: leads, one real feature to copy from or to delete -#}\n{% if not (example | default(true)) %}\napp/leads\ntests/leads\nmigrations/versions/0003_leads.py\n{% endif %}",
