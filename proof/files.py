@@ -23,6 +23,7 @@ import jinja2
 import yaml
 from jinja2 import meta, nodes
 
+from proof import cloudformation
 from proof.arrays import cover
 from proof.questions import Piece, Questionnaire
 
@@ -159,8 +160,10 @@ def _render(questionnaire: Questionnaire, stack: str, file: TemplateFile, report
         report.failures.append(f"{file.path}: {type(error).__name__}: {error}")
         return []
     for row in rows:
-        answers = questionnaire.complete({"stack": stack} | row)
-        if questionnaire.refusals(answers) or any(piece.leaves_out(file.path, answers) for piece in file.pieces):
+        answers = questionnaire.accepted(
+            {"stack": stack} | {name: row[name] for name in names if row[name] is not None}
+        )
+        if answers is None or any(piece.leaves_out(file.path, answers) for piece in file.pieces):
             continue
         shown = {name: answers[name] for name in names}
         namespace = questionnaire.for_templates(answers)
@@ -193,7 +196,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     ".toml": tomllib.loads,
     ".json": json.loads,
     ".yml": lambda text: list(yaml.safe_load_all(text)),
-    ".yaml": lambda text: list(yaml.safe_load_all(text)),
+    ".yaml": cloudformation.read,
     ".ini": lambda text: configparser.ConfigParser(interpolation=None).read_string(text),
     ".editorconfig": lambda text: configparser.ConfigParser().read_string(f"[top]\n{text}"),
 }
@@ -243,6 +246,7 @@ def _read_by_tools(into: Path, results: dict[str, list[Result]]) -> list[str]:
     workflows = [path for path in paths if "/.github/workflows/" in path]
     pipelines = [path for path in paths if path.endswith("/.gitlab-ci.yml")]
     compositions = [path for path in paths if path.endswith("/compose.yml")]
+    clouds = [path for path in paths if path.endswith("/deploy/aws/template.yaml")]
     images = [path for path in paths if path.endswith("/Dockerfile")]
     runs = [
         ["ruff", "check", "--no-cache", "--no-respect-gitignore", "--output-format=concise", "."],
@@ -258,6 +262,8 @@ def _read_by_tools(into: Path, results: dict[str, list[Result]]) -> list[str]:
         runs.append(["check-jsonschema", "--builtin-schema", "vendor.compose-spec", *compositions])
     if images:
         runs.append(["hadolint", "--no-color", *images])
+    if clouds:
+        runs.append(["cfn-lint", "--non-zero-exit-code", "informational", "--format", "parseable", "--", *clouds])
     runs += [["just", "--justfile", path, "--dump"] for path in paths if path.endswith("/justfile")]
     return [failure for run in runs for failure in _run(run, into, written)]
 
