@@ -74,7 +74,8 @@ def rotate(rows: Sequence[Row], others: Factors, accepts: Accepts = anything) ->
     rotated = []
     for index in range(count):
         row = dict(rows[index % len(rows)])
-        for name, values in waiting.items():
+        # The last one first: it may need some value of those before it, never the other way round.
+        for name, values in reversed(waiting.items()):
             value = next(value for value in values if accepts(row | {name: value}))
             values.remove(value)
             values.append(value)
