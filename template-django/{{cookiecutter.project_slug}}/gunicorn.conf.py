@@ -22,6 +22,7 @@ worker_class = "gthread"
 workers = env.workers
 threads = env.threads
 timeout = env.request_timeout
+keepalive = env.keep_alive
 graceful_timeout = env.shutdown_timeout
 # A proxy says where a request came from; only one that is trusted is believed.
 forwarded_allow_ips = "*" if env.trusted_proxy else ""

@@ -118,6 +118,9 @@ class Environment(BaseSettings):
     workers: int = Field(default=1, ge=1)
     threads: int = Field(default=8, ge=1, description="requests at once in each worker")
     request_timeout: int = Field(default=60, ge=1, description="seconds")
+    keep_alive: int = Field(
+        default=5, ge=1, description="seconds an idle connection stays; more than a proxy in front"
+    )
     shutdown_timeout: int = Field(default=20, ge=1, description="seconds")
     max_body_size: int = Field(default=1_048_576, ge=1, description="bytes, without files")
     max_upload_size: int = Field(default=10_485_760, ge=1, description="bytes of one file")

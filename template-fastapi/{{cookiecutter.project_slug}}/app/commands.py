@@ -90,6 +90,7 @@ def serve(settings: Settings, *, reload: bool) -> None:
         server_header=False,
         # app.middleware does that: it believes one proxy, and only when told to.
         proxy_headers=False,
+        timeout_keep_alive=settings.keep_alive,
         timeout_graceful_shutdown=settings.shutdown_timeout,
     )
 

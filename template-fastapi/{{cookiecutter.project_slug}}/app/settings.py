@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     workers: int = Field(default=1, ge=1)
+    keep_alive: int = Field(
+        default=5, ge=1, description="seconds an idle connection stays; more than a proxy in front"
+    )
     shutdown_timeout: int = Field(default=20, ge=1, description="seconds")
     max_body_size: int = Field(default=1_048_576, ge=1, description="bytes")
     idempotency_hours: int = Field(default=24, ge=1)
