@@ -122,7 +122,8 @@ class Questionnaire:
     def stacks(self) -> list[str]:
         return [str(stack) for stack in self.questions["stack"].values]
 
-    def asked(self, stack: str) -> dict[str, Question]:
+    @cache  # noqa: B019 (a questionnaire lives as long as the program)
+    def asked(self, stack: str) -> Mapping[str, Question]:
         """The questions that a stack asks, whatever else was answered; `stack` itself aside."""
         return {
             name: question
@@ -186,9 +187,7 @@ class Questionnaire:
         refused = self.refusals(answers)
         if not refused:
             return answers
-        named: set[str] = set()
-        for name in refused:
-            named |= meta.find_undeclared_variables(self.environment.parse(self.questions[name].validator))
+        named = {name for one in refused for name in self._named_by_validators[one]}
         for name in sorted(named & set(self._in_validators_of_choices) - given.keys() - {"stack"}):
             for value in self.questions[name].values:
                 if value != answers[name] and (found := self.accepted({**given, name: value})) is not None:
@@ -196,10 +195,16 @@ class Questionnaire:
         return None
 
     @cached_property
+    def _named_by_validators(self) -> dict[str, set[str]]:
+        return {
+            name: meta.find_undeclared_variables(self.environment.parse(question.validator)) & set(self.questions)
+            for name, question in self.questions.items()
+        }
+
+    @cached_property
     def _in_validators_of_choices(self) -> list[str]:
-        sources = [question.validator for question in self.questions.values() if not question.free_text]
-        named = {name for source in sources for name in meta.find_undeclared_variables(self.environment.parse(source))}
-        return sorted(named & set(self.questions))
+        choices = [name for name, question in self.questions.items() if not question.free_text]
+        return sorted({named for name in choices for named in self._named_by_validators[name]})
 
     @cache  # noqa: B019 (a questionnaire lives as long as the program)
     def _accepts(self, given: tuple[tuple[str, Any], ...]) -> bool:
