@@ -166,7 +166,9 @@ def test_who_may_use_a_service_can_be_changed_later(template: Path, tmp_path: Pa
     try:
         with databases.new_database() if database == "postgresql" else nullcontext("sqlite:///app.db") as url:
             (project / ".env").write_text(f"APP_ENVIRONMENT=development\nAPP_SECRET_KEY=x\nAPP_DATABASE_URL={url}\n")
-            alone = clean_environment()
+            # Outside of the project, where it would be committed with each update.
+            packages = {"UV_PROJECT_ENVIRONMENT": str(tmp_path / "packages"), "PYTHONDONTWRITEBYTECODE": "1"}
+            alone = clean_environment(**packages)
             for auth in ("users", "api_key", "none"):
                 update(project, auth=auth)
                 fresh = with_cookiecutter(template, {"auth": auth, "database": database}, tmp_path / auth)
@@ -183,8 +185,7 @@ def test_who_may_use_a_service_can_be_changed_later(template: Path, tmp_path: Pa
 
 def without_versions(project: Path) -> dict[str, tuple[int, bytes]]:
     """Without migrations, and without what running the project leaves behind."""
-    left = ("migrations/versions/", ".venv/", ".ruff_cache/", "uv.lock", ".env", "app.db")
-    return {path: what for path, what in tree(project, *left).items() if "__pycache__" not in path}
+    return tree(project, "migrations/versions/", ".ruff_cache/", "uv.lock", ".env", "app.db")
 
 
 def without_migrations(project: Path) -> dict[str, tuple[int, bytes]]:

@@ -183,7 +183,7 @@ async def test_a_method_that_is_not_answered_is_told_which_ones_are(failing_app:
 
 
 async def test_a_host_that_is_not_ours_is_refused(client: AsyncClient) -> None:
-    response = await client.get("/health/live", headers={"Host": "evil.example"})
+    response = await client.get("/openapi.json", headers={"Host": "evil.example"})
 
     assert response.status_code == 400
     assert response.json()["detail"] == "Invalid host header"
