@@ -8,6 +8,13 @@ from django.db import models
 from django.utils import timezone
 from kombu.utils.json import JSONEncoder, object_hook
 
+# What a worker that is free needs at most, and the sentence for after it.
+SOON = timedelta(seconds=5)
+NOT_TAKEN = (
+    "No worker has taken this yet: all are busy, or none is running. Nothing is lost; if it stays"
+    " so, tell whoever runs this service."
+)
+
 
 class ArgumentDecoder(JSONDecoder):
     """Dates, decimals and UUIDs come out of the ledger as they would out of a message."""
@@ -96,6 +103,12 @@ class Job(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.state in (self.State.SUCCEEDED, self.State.FAILED)
+
+    @property
+    def why_it_waits(self) -> str:
+        """A sentence for people who wait longer than the start of a job takes, or nothing."""
+        due = self.state == self.State.QUEUED and self.run_at < timezone.now() - SOON
+        return NOT_TAKEN if due else ""
 
     @property
     def losses(self) -> int:

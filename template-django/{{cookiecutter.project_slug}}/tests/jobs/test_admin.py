@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from django.apps.registry import Apps
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from django_celery_beat import schedulers
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, PeriodicTask
 
@@ -70,6 +72,21 @@ def test_the_list_takes_as_many_queries_for_many_jobs_as_for_one(
 
     with django_assert_max_num_queries(len(one)):
         boss.get(reverse(LIST))
+
+
+def test_a_job_that_no_worker_takes_says_so(boss: Client) -> None:
+    job = enqueue(tasks.found, "go")
+    assert "No worker has taken this yet" not in boss.get(page_of(job)).content.decode()
+
+    moment = timezone.now()
+    Job.objects.filter(pk=job.pk).update(run_at=moment - timedelta(seconds=6))
+    assert "No worker has taken this yet" in boss.get(page_of(job)).content.decode()
+
+    later = {"run_at": moment + timedelta(minutes=1)}
+    running = {"run_at": moment - timedelta(seconds=6), "state": Job.State.RUNNING}
+    for values in (later, running):
+        Job.objects.filter(pk=job.pk).update(**values)
+        assert "No worker has taken this yet" not in boss.get(page_of(job)).content.decode()
 
 
 def test_a_job_that_is_not_finished_shows_itself_anew(boss: Client, failed: Job) -> None:

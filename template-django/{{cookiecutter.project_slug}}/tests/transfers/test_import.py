@@ -208,6 +208,9 @@ def test_a_large_file_is_checked_and_imported_in_jobs(
 
     address = upload(page, TWO)
     assert "The file is being checked." in page.get(address).content.decode()
+    assert "No worker has taken this yet" not in page.get(address).content.decode()
+    Job.objects.update(run_at=timezone.now() - timedelta(seconds=6))
+    assert "No worker has taken this yet" in page.get(address).content.decode()
     assert 'http-equiv="refresh"' in page.get(address).content.decode()
     Job.objects.update(progress_done=1, progress_total=2)
     assert "1 of 2 rows" in page.get(address).content.decode()
