@@ -27,6 +27,10 @@ SITE_NAME = env.title
 PUBLIC_URL = env.site
 
 INSTALLED_APPS = [
+{% if "history" in cookiecutter.admin_extras %}
+    # Before the library and the theme: its templates replace theirs.
+    "apps.history",
+{% endif %}
 {% if cookiecutter.admin_theme == "unfold" %}
     "unfold",
 {% endif %}
@@ -70,8 +74,6 @@ INSTALLED_APPS = [
     "import_export",
 {% endif %}
 {% if "history" in cookiecutter.admin_extras %}
-    # Before the library, one of whose templates it replaces.
-    "apps.history",
     "simple_history",
 {% endif %}
     "apps.core",

@@ -71,6 +71,10 @@ def test_the_history_says_who_changed_what_from_what_to_what(
     assert "Bea" in shown
     assert "Beatrix" in shown
     assert "[Clerks]" in shown
+    first, account = versions(user)[0], reverse("admin:users_user_change", args=[administrator.pk])
+    assert f'href="{version_page(user, first.pk)}"' in shown
+    # Few may open it.
+    assert f'href="{account}">{administrator}' not in shown
     assert versions(user)[-1].history_user == administrator
 
 
