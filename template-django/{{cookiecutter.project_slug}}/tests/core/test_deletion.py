@@ -69,7 +69,8 @@ def test_a_whole_list_is_asked_about_on_a_short_page_and_deleted_by_a_worker(
     job = Job.objects.get()
     assert answer.headers["Location"] == reverse("admin:jobs_job_change", args=[job.pk])
     assert (job.label, job.created_by) == ("Delete 1,200 groups", administrator)
-    assert len(boss.get(answer.headers["Location"]).content) < 50_000
+    # Its page shows the call, but not all of these rows.
+    assert f"{groups[-1].pk}]" not in boss.get(answer.headers["Location"]).content.decode()
     assert Group.objects.count() == 1_200
 
     (job,) = run_jobs()
