@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 from celery import current_app
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.jobs.leases import Leases
@@ -41,12 +42,18 @@ def run_jobs() -> RunJobs:
     """Runs every queued job, also those that jobs add, and returns them.
 
     `run_jobs(later=True)` does not wait for the time of jobs that are to run later, retries too.
+    Without it each runs once: how long a retry waits is chosen by chance, and may be no time.
     """
 
     def run(*, later: bool = False) -> list[Job]:
-        ran = []
+        ran: list[Job] = []
         queued = Job.objects.filter(state=Job.State.QUEUED).order_by("run_at")
-        while job := (queued if later else queued.filter(run_at__lte=timezone.now())).first():
+
+        def due() -> QuerySet[Job]:
+            once = queued.exclude(pk__in=[job.pk for job in ran])
+            return queued if later else once.filter(run_at__lte=timezone.now())
+
+        while job := due().first():
             Job.objects.filter(pk=job.pk, run_at__gt=timezone.now()).update(run_at=timezone.now())
             ran.append(run_job(job.pk))
         return ran
