@@ -98,7 +98,7 @@ def test_both_hooks_mean_the_same_plan() -> None:
 
 def test_folders_made_together_with_the_project_are_found(tmp_path: Path) -> None:
     (tmp_path / "older").mkdir()
-    time.sleep(0.05)
+    time.sleep(0.2)
     project = tmp_path / "older" / "new" / "newer" / "project"
     project.mkdir(parents=True)
     assert folders_made_with(project, project.parent) == [project.parent, project.parent.parent]
@@ -181,7 +181,7 @@ def test_the_hook_of_a_template_runs_under_cruft(
     made = runpy.run_path(str(template / "template-fastapi" / "hooks" / "pre_gen_project.py"))
     answers = {question["name"]: "x" for question in json.loads(made["QUESTIONS"])["questions"]}
     answers |= {"project_slug": "crm", "author_email": "me@example.com", "license": "MIT", "python_version": "3.13"}
-    answers |= {"database": "sqlite", "ci": "none", "auth": "none"}
+    answers |= {"database": "sqlite", "ci": "none", "auth": "none", "deploy": "none"}
     (tmp_path / "crm").mkdir()
     monkeypatch.chdir(tmp_path / "crm")
     assert made["before"](made["QUESTIONS"], json.dumps(answers | {"_template": str(template), "_commit": "abc"})) == 0

@@ -7,6 +7,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db.models import DateField
 from django.test import Client
 from django.urls import reverse
+from django.utils.html import escape
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
@@ -167,7 +168,7 @@ def test_people_are_told_what_happened_in_the_style_of_the_site(
     assert page.status_code == problem.status_code == status
     text = page.content.decode()
     assert words in text
-    assert settings.SITE_NAME in text
+    assert escape(settings.SITE_NAME) in text
     assert 'href="/"' in text
     assert "core/error" in text
     assert page["Content-Security-Policy"]
