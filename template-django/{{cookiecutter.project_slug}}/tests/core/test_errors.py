@@ -317,7 +317,7 @@ def test_json_that_is_nested_too_deep_is_refused(failing: Client, body: str) -> 
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("number", ["0", "13", "9999", "10000", "99999999999999", "letters"])
+@pytest.mark.parametrize("number", ["0", "13", "10000", "99999999999999", "letters"])
 def test_a_list_of_the_admin_takes_no_date_that_there_is_not(
     administrator: Any, number: str
 ) -> None:
