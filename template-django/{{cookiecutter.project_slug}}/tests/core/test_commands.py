@@ -121,6 +121,7 @@ def test_an_address_of_another_machine_is_refused(settings: Settings, host: str)
         call_command("start")
 
 
+@pytest.mark.slow
 def test_dev_notices_a_change_of_the_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(dev, "WATCHED", [tmp_path, tmp_path / "missing"])
     watcher, stop = dev.Watcher(look_again=50), threading.Event()
@@ -190,6 +191,7 @@ def test_start_says_that_it_does_not_run_on_windows(monkeypatch: pytest.MonkeyPa
         call_command("start")
 
 
+@pytest.mark.slow
 def test_openapi_writes_the_schema(tmp_path: Path) -> None:
     call_command("openapi", tmp_path / "openapi.json")
 

@@ -54,6 +54,7 @@ def test_a_few_rows_are_deleted_at_once_after_a_confirmation(boss: Client) -> No
     assert not Job.objects.exists()
 
 
+@pytest.mark.slow
 def test_a_whole_list_is_asked_about_on_a_short_page_and_deleted_by_a_worker(
     boss: Client, administrator: User, run_jobs: RunJobs
 ) -> None:

@@ -60,5 +60,6 @@ def test_browsers_and_programs_have_their_ways_to_log_in(schema: dict[str, Any])
     assert any(scheme.get("scheme") == "bearer" for scheme in schemes)
 
 
+@pytest.mark.slow
 def test_the_schema_is_valid_and_complete() -> None:
     call_command("spectacular", validate=True, fail_on_warn=True, stdout=io.StringIO())

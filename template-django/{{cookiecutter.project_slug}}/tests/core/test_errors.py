@@ -316,6 +316,7 @@ def test_json_that_is_nested_too_deep_is_refused(failing: Client, body: str) -> 
     assert "JSON" in response.json()["detail"]
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @pytest.mark.parametrize("number", ["0", "13", "10000", "99999999999999", "letters"])
 def test_a_list_of_the_admin_takes_no_date_that_there_is_not(

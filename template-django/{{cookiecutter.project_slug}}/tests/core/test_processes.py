@@ -98,6 +98,7 @@ def test_a_change_of_the_code_starts_all_again_also_what_could_not_start(
     assert "The code has changed" in said
 
 
+@pytest.mark.slow
 def test_who_does_not_listen_is_killed_in_the_end(capfd: pytest.CaptureFixture[str]) -> None:
     together = Together({"worker": python(STUBBORN)}, patience=0.1)
     heard: list[str] = []

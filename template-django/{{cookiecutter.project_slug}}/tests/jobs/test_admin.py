@@ -207,6 +207,7 @@ def test_no_schedules_are_made_where_their_tables_are_gone() -> None:
     assert not PeriodicTask.objects.exists()
 
 
+@pytest.mark.slow
 def test_schedules_are_edited_in_the_admin(boss: Client) -> None:
     make_schedules(using="default")
     entry = PeriodicTask.objects.get(name="Purge old jobs")

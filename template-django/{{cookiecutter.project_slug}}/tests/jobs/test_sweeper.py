@@ -338,6 +338,7 @@ def test_a_body_longer_than_its_lease_is_neither_lost_nor_done_twice(
     assert short_leases.held == []
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_leases_are_renewed_while_a_job_runs(short_leases: Leases) -> None:
     job = services.claim(enqueue(tasks.found, "chess").pk)
@@ -366,6 +367,7 @@ def test_a_worker_does_not_take_over_from_itself(sent: list[Job]) -> None:
     assert job.state == Job.State.QUEUED
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_renewal_that_fails_is_tried_again(
     short_leases: Leases, monkeypatch: pytest.MonkeyPatch

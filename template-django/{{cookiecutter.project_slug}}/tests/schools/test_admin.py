@@ -339,6 +339,7 @@ def test_a_class_with_students_is_not_deleted(head: Client, ours: Place) -> None
     assert SchoolClass.objects.filter(pk=ours.school_class.pk).exists()
 
 
+@pytest.mark.slow
 def test_a_head_who_teaches_elsewhere_is_no_head_there(
     head: Client, ours: Place, theirs: Place
 ) -> None:
@@ -401,6 +402,7 @@ def test_a_head_cannot_rise(head: Client, ours: Place, theirs: Place) -> None:
     assert head.get(reverse("admin:auth_group_changelist")).status_code == 403
 
 
+@pytest.mark.slow
 def test_an_administrator_sees_and_changes_everything(
     client: Client, administrator: User, ours: Place, theirs: Place
 ) -> None:
@@ -635,6 +637,7 @@ def add_rows(place: Place, count: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_page_takes_the_same_queries_for_one_row_and_for_ten(head: Client, ours: Place) -> None:
     def queries() -> dict[str, int]:
         counts = {}

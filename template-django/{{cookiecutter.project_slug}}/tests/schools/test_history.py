@@ -71,6 +71,7 @@ def fields_of(student: Student, **values: Any) -> dict[str, Any]:
     } | values
 
 
+@pytest.mark.slow
 def test_everything_that_people_enter_has_a_history(page: Client, school: School) -> None:
     rows = make_rows(school)
 
@@ -176,6 +177,7 @@ def test_a_version_whose_class_is_gone_says_so(page: Client, school: School) -> 
     assert grade.teacher is None
 
 
+@pytest.mark.slow
 def test_the_rows_of_the_demo_go_back_to_what_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "STUDENTS_IN_A_CLASS", 1)
     demo.make_demo(date(2026, 11, 24))

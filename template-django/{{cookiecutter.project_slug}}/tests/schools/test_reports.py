@@ -366,6 +366,7 @@ def test_reports_are_made_when_the_storage_is_back(
     assert files(folder)
 
 
+@pytest.mark.slow
 def test_a_storage_that_stays_away_ends_the_job_with_words(
     ours: Place, run_jobs: RunJobs, folder: Path
 ) -> None:

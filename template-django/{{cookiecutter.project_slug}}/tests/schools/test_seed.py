@@ -29,6 +29,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "STUDENTS_IN_A_CLASS", 1)
 
 
+@pytest.mark.slow
 def test_seed_makes_two_schools_and_logins_that_work_and_only_once(
     db: None, small: None, client: Client
 ) -> None:
@@ -49,6 +50,7 @@ def test_seed_makes_two_schools_and_logins_that_work_and_only_once(
     assert any(not student.full_name.isascii() for student in school.students.all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("today", "terms"),
     [

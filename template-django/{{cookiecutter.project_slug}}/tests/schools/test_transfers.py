@@ -219,6 +219,7 @@ def test_an_export_has_the_rows_of_one_s_own_school_only(
     assert b"Theirs" not in response.content
 
 
+@pytest.mark.slow
 def test_what_was_exported_can_be_imported(page: Client, school: School) -> None:
     term = make_term(school, name="=Autumn")
     student = make_student(
