@@ -59,6 +59,7 @@ def main() -> int:
         with server(DEV.split(), home / "my-service", environment, ready, ctrl_c=True) as said:
             answer = ask(ready)[1]
     started = said[0].partition("Application startup complete")[0].replace(f":{port}", ":8000")
+    started = re.sub(r"(with the password )\S+", r"\1…", started)
     console = Console(record=True, width=100, file=io.StringIO())
     for command, output in (
         (COPIER, made.stderr + made.stdout),
