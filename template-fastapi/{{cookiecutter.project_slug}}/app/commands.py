@@ -106,10 +106,11 @@ def dev(options: argparse.Namespace) -> None:
     pages = {"/docs": "Swagger UI", "/redoc": "ReDoc", "/openapi.json": "OpenAPI"}
     for path, page in (pages if settings.docs else {}).items():
         print(f"{page:<12}{server}{path}")
+    print(f"{'Health':<12}{server}/health/ready")
 {% if cookiecutter.auth != "none" %}
     callers.on_first_start(settings)
 {% endif %}
-    print(f"{'Health':<12}{server}/health/ready", flush=True)
+    sys.stdout.flush()
     serve(settings, reload=True)
 
 
