@@ -206,7 +206,7 @@ def prove(answers: Mapping[str, object], template: Path, builder: Builder, base:
         # A server that listens on a socket is reached through one in there.
         if socket := parse_qs(urlsplit(ours.get("APP_DATABASE_URL", "")).query).get("host"):
             image.sockets = socket[0]
-            ours["APP_DATABASE_URL"] = ours["APP_DATABASE_URL"].replace(socket[0], "/tmp/sockets")  # noqa: S108
+            ours["APP_DATABASE_URL"] = ours["APP_DATABASE_URL"].replace(socket[0], "/tmp/sockets")  # noqa: S108 - in there, a tmpfs of its own
         wanted = {"migrate", "web"} | ({"postgres"} if answers["database"] == "postgresql" else set())
         wanted |= {"worker", "beat", str(answers["broker"])} if "broker" in answers else set()
         assert services.keys() == wanted, f"compose.yml has {sorted(services)}"

@@ -33,7 +33,7 @@ class Folder(FileSystemStorage):
 
     def _save(self, name: str, content: "File[Any]") -> str:
         with explained():
-            return str(super()._save(name, content))  # type: ignore[misc]
+            return str(super()._save(name, content))  # type: ignore[misc]  # the stubs lack it
 
     def delete(self, name: str) -> None:
         with explained():
