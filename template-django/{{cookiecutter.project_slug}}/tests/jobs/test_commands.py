@@ -16,6 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from apps.core import doctor
+from apps.jobs.beat import Beat, Scheduler
 from apps.jobs.models import Job
 from apps.jobs.task import enqueue
 from config.celery import app
@@ -47,7 +48,7 @@ def test_the_worker_runs_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.django_db
 def test_beat_runs_with_schedules_from_the_admin(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[str] = []
-    monkeypatch.setattr(app, "Beat", lambda **_: SimpleNamespace(run=lambda: ran.append("beat")))
+    monkeypatch.setattr(Beat, "run", lambda _: ran.append("beat"))
 
     call_command("beat")
 
@@ -55,13 +56,34 @@ def test_beat_runs_with_schedules_from_the_admin(monkeypatch: pytest.MonkeyPatch
     assert app.conf.beat_scheduler == "apps.jobs.beat:Scheduler"
 
 
+def test_beat_can_be_ended_while_it_is_still_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        made.append("begun")
+        signal.raise_signal(signal.SIGTERM)
+        made.append("done")
+
+    monkeypatch.setattr(Scheduler, "__init__", interrupted)
+    monkeypatch.setattr(Beat, "setup_logging", lambda _: None)
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(SystemExit):
+            Beat(app=app, quiet=True).run()
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+    assert made == ["begun"]
+
+
 @pytest.mark.parametrize("command", ["worker", "beat"])
 def test_without_a_database_nothing_starts(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-    def start(**_: Any) -> None:
+    def start(*_: Any, **__: Any) -> None:
         raise AssertionError("started")
 
     monkeypatch.setattr(app, "Worker", start)
-    monkeypatch.setattr(app, "Beat", start)
+    monkeypatch.setattr(Beat, "run", start)
     monkeypatch.setattr(doctor, "why_unreachable", lambda: "connection refused")
 
     with pytest.raises(CommandError, match=r"^The database does not answer: connection refused$"):

@@ -3,6 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.core.doctor import check_database
+from apps.jobs.beat import Beat
 from config.celery import app
 
 
@@ -13,4 +14,4 @@ class Command(BaseCommand):
         level, text = check_database()
         if level == "problem":
             raise CommandError(text)
-        app.Beat(loglevel="INFO", quiet=True).run()
+        Beat(app=app, loglevel="INFO", quiet=True).run()
