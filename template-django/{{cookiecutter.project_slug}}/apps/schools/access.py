@@ -61,11 +61,8 @@ def sync_groups(user_id: int) -> None:
     if user is None:
         return
     roles = set(Membership.objects.filter(user=user_id).values_list("role", flat=True))
-    for role, name in GROUP_OF_ROLE.items():
-        if role in roles:
-            user.groups.add(group_of(role))
-        else:
-            user.groups.remove(*user.groups.filter(name=name))
     if roles and not user.is_staff:
         user.is_staff = True
         user.save(update_fields=["is_staff"])
+    others = user.groups.exclude(name__in=GROUP_OF_ROLE.values())
+    user.groups.set([*others, *(group_of(Role(role)) for role in roles)])

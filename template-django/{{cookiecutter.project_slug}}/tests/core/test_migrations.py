@@ -4,7 +4,7 @@ import pytest
 from django.apps import apps
 from django.core.management import call_command
 from django.db import connections
-from pytest_django import DjangoDbBlocker, Settings
+from pytest_django import DjangoDbBlocker
 
 from config.environment import database_of
 
@@ -27,9 +27,7 @@ def test_migrations_match_the_models(empty: str) -> None:
 
 
 @pytest.mark.slow
-def test_migrations_run_up_down_and_up(empty: str, settings: Settings) -> None:
-    # Its many migrations take as long as all others together; the tests' own database has them.
-    settings.MIGRATION_MODULES = {"django_celery_beat": None}
+def test_migrations_run_up_down_and_up(empty: str) -> None:
     ours = [app.label for app in apps.get_app_configs() if app.name.startswith("apps.")]
     migrated = {app for app, _ in connections_of(empty)}
 

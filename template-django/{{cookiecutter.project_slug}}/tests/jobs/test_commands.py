@@ -23,6 +23,8 @@ from config.celery import app
 from tests.jobs import tasks
 
 WORKER = """
+from django.conf import settings
+settings.MIGRATION_MODULES = {"django_celery_beat": None}  # as in tests/settings.py
 from config.celery import app
 app.conf.imports = ["tests.jobs.tasks"]
 from django.core.management import execute_from_command_line
