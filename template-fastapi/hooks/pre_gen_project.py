@@ -82,6 +82,24 @@ QUESTIONS = r'''{
       "validator": ""
     },
     {
+      "name": "rate_limits",
+      "choices": [],
+      "multiselect": false,
+      "when": "True",
+      "validator": ""
+    },
+    {
+      "name": "observability",
+      "choices": [
+        "metrics",
+        "traces",
+        "sentry"
+      ],
+      "multiselect": true,
+      "when": "True",
+      "validator": ""
+    },
+    {
       "name": "ci",
       "choices": [
         "github",
