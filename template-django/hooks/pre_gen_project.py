@@ -204,7 +204,7 @@ QUESTIONS = r'''{
     "{#- schools: the example, one real feature to copy from or to delete -#}\n{% if not (example | default(true)) %}\napps/schools\ntests/browser.py\ntests/schools\n{% endif %}",
     "{#- email_login: users without a user name -#}\n{% if (login | default(\"email\")) != \"email\" %}\napps/users/managers.py\n{% endif %}",
     "{#- token: one API token for each user -#}\n{% if (api_auth | default(\"token\")) != \"token\" %}\napps/users/bearer.py\napps/users/revocation.py\napps/users/token.py\ntests/users/test_token.py\n{% endif %}",
-    "{#- jwt: short-lived API tokens with rotation -#}\n{% if (api_auth | default(\"token\")) != \"jwt\" %}\napps/users/jwt.py\ntests/users/test_jwt.py\n{% endif %}",
+    "{#- jwt: short-lived API tokens with rotation -#}\n{% if (api_auth | default(\"token\")) != \"jwt\" %}\napps/users/jwt.py\napps/users/keys.py\ntests/users/test_jwt.py\n{% endif %}",
     "{#- accounts: sign-up, verification, reset, social login, MFA -#}\n{% if not (accounts | default(false)) %}\napps/accounts\nconfig/accounts.py\ntests/accounts\n{% endif %}",
     "{#- accounts_token: the API token for who logged in headless -#}\n{% if not (accounts | default(false)) or (api_auth | default(\"token\")) != \"token\" %}\napps/accounts/token.py\ntests/accounts/test_token.py\n{% endif %}",
     "{#- accounts_jwt: the pair of JWTs for who logged in headless -#}\n{% if not (accounts | default(false)) or (api_auth | default(\"token\")) != \"jwt\" %}\napps/accounts/jwt.py\ntests/accounts/test_jwt.py\n{% endif %}",

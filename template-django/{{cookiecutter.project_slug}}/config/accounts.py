@@ -23,6 +23,9 @@ CACHES = {
     }
 }
 
+# apps/users/throttle.py counts failed logins, for the API as well: by its rules nobody can keep an
+# owner out.
+ACCOUNT_RATE_LIMITS: dict[str, Any] = {"login_failed": False}
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if env.trusted_proxy else 0
 
 ACCOUNT_ADAPTER = "apps.accounts.adapters.AccountAdapter"

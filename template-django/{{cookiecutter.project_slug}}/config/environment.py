@@ -68,6 +68,9 @@ class Environment(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     secret_key: SecretStr = SecretStr("")
+    previous_secret_keys: Annotated[list[SecretStr], NoDecode] = Field(
+        default=[], description="what they signed is good until it expires; a new key signs"
+    )
     allowed_hosts: Names = []
     cors_origins: Names = []
     public_url: str = Field(default="", description="where links in e-mails point to")
@@ -125,11 +128,18 @@ class Environment(BaseSettings):
     max_body_size: int = Field(default=1_048_576, ge=1, description="bytes, without files")
     max_upload_size: int = Field(default=10_485_760, ge=1, description="bytes of one file")
 
-    @field_validator("allowed_hosts", "cors_origins", mode="before")
+    @field_validator("allowed_hosts", "cors_origins", "previous_secret_keys", mode="before")
     @classmethod
     def split_names(cls, value: object) -> object:
         if isinstance(value, str):
             return [name.strip() for name in value.split(",") if name.strip()]
+        return value
+
+    @field_validator("previous_secret_keys")
+    @classmethod
+    def have_long_keys(cls, value: list[SecretStr]) -> list[SecretStr]:
+        if any(len(key.get_secret_value()) < 32 for key in value):
+            raise ValueError("has a key in it that is shorter than 32 characters")
         return value
 
     @field_validator("cors_origins")

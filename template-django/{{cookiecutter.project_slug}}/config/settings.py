@@ -18,6 +18,8 @@ ROOT = Path(__file__).parent.parent
 env = ENV = load_environment()
 
 SECRET_KEY = env.secret_key.get_secret_value() or "for-development-only-" + "x" * 32
+# What they signed is good until it expires; a new key signs.
+SECRET_KEY_FALLBACKS = [key.get_secret_value() for key in env.previous_secret_keys]
 DEBUG = env.debug
 ALLOWED_HOSTS = env.hosts
 ROOT_URLCONF = "config.urls"
@@ -131,6 +133,7 @@ DATABASES = {"default": env.database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "users.User"
+AUTHENTICATION_BACKENDS = ["apps.users.throttle.PasswordBackend"]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -295,8 +298,6 @@ REST_FRAMEWORK = {
     "SEARCH_PARAM": "q",
     "DEFAULT_PAGINATION_CLASS": "apps.core.pagination.CursorPagination",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_THROTTLE_RATES": {"login": "20/min"},
-    "NUM_PROXIES": 1 if env.trusted_proxy else 0,
     "EXCEPTION_HANDLER": "apps.core.errors.on_api_error",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }

@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any
 
 from allauth.account.auth_backends import AuthenticationBackend
@@ -6,6 +7,7 @@ from allauth.mfa.models import Authenticator
 from django.http import HttpRequest
 
 from apps.users.models import User
+from apps.users.throttle import when_it_is_time
 
 
 class PasswordBackend(AuthenticationBackend):
@@ -23,7 +25,11 @@ class PasswordBackend(AuthenticationBackend):
         **credentials: Any,
     ) -> User | None:
         more_follows = credentials.pop("more_follows", False)
-        user = super().authenticate(request, username=username, password=password, **credentials)
+        account = username or credentials.get("email")
+        check = partial(
+            super().authenticate, request, username=username, password=password, **credentials
+        )
+        user = when_it_is_time(request, account, password, check)
         if isinstance(user, User) and (more_follows or not needs_more_than_a_password(user)):
             return user
         return None

@@ -44,6 +44,7 @@ class DomainError(Exception):
     """Raised by services; the message is shown to the caller."""
 
     status = 400
+    headers: Mapping[str, str] | None = None
 
 
 class NotFoundError(DomainError):
@@ -202,7 +203,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 def on_api_error(error: Exception, context: Mapping[str, Any]) -> Response | None:
     """Django REST framework's exception handler; None hands the exception to the middleware."""
     if isinstance(error, DomainError):
-        return as_response(problem(error.status, str(error)), error.status)
+        return as_response(problem(error.status, str(error)), error.status, error.headers)
     if isinstance(error, RequestDataTooBig):
         return as_response(problem(413, str(error)), 413)
     if isinstance(error, ModelValidationError):
@@ -223,9 +224,9 @@ def on_api_error(error: Exception, context: Mapping[str, Any]) -> Response | Non
 
 
 def as_response(
-    fields: dict[str, Any], status: int, headers: dict[str, str] | None = None
+    fields: dict[str, Any], status: int, headers: Mapping[str, str] | None = None
 ) -> Response:
-    return Response(fields, status, headers=headers, content_type=MEDIA_TYPE)
+    return Response(fields, status, headers=dict(headers or {}), content_type=MEDIA_TYPE)
 
 
 def text_of(detail: Any) -> str:

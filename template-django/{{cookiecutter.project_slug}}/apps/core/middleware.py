@@ -63,7 +63,10 @@ class RequestContext:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, DomainError):
-            return error_response(request, error.status, str(error))
+            response = error_response(request, error.status, str(error))
+            for name, value in (error.headers or {}).items():
+                response[name] = value
+            return response
         if why_unavailable(error):
             return failure(request, error)
         if refused := why_refused(request, error):

@@ -10,4 +10,10 @@ class UsersConfig(AppConfig):
         from apps.users import revocation
 
         revocation.connect()
+{% else %}
+
+    def ready(self) -> None:
+        from apps.users import keys
+
+        keys.install()
 {% endif %}

@@ -4,14 +4,10 @@ from django.urls import path
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import ScopedRateThrottle
 from rest_framework_simplejwt import views
 
 
 class Obtain(views.TokenObtainPairView):
-    throttle_classes = (ScopedRateThrottle,)
-    throttle_scope = "login"
-
     @extend_schema(operation_id="auth_token_obtain")
     def post(self, request: Request, *args: object, **kwargs: object) -> Response:
         """An access token and a refresh token."""

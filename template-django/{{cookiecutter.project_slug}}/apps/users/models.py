@@ -61,3 +61,17 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.get_full_name() or self.get_username()
+
+
+class Attempts(models.Model):
+    """How often somebody failed to log in: an account, an address, or one at the other."""
+
+    # A keyed hash: neither accounts nor addresses are kept.
+    key = models.CharField(max_length=64, primary_key=True)
+    failures = models.PositiveIntegerField(default=0)
+    last_at = models.DateTimeField()
+    known_until = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.key

@@ -9,7 +9,6 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import BaseThrottle, ScopedRateThrottle
 from rest_framework.views import APIView
 
 from apps.users.bearer import BearerAuthentication
@@ -27,13 +26,9 @@ class Issued(serializers.Serializer[Token]):
 
 class TokenView(APIView):
     authentication_classes = (BearerAuthentication,)
-    throttle_scope = "login"
 
     def get_permissions(self) -> list[BasePermission]:
         return [AllowAny()] if self.request.method == "POST" else [IsAuthenticated()]
-
-    def get_throttles(self) -> list[BaseThrottle]:
-        return [ScopedRateThrottle()] if self.request.method == "POST" else []
 
     @extend_schema(operation_id="auth_token_obtain", request=Credentials, responses=Issued, auth=[])
     def post(self, request: Request) -> Response:

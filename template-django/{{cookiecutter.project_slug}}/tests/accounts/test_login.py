@@ -119,7 +119,7 @@ def test_after_five_wrong_passwords_the_right_one_has_to_wait(browser: Browser, 
     for _ in range(5):
         browser.log_in(user.email, "wrong")
 
-    assert "Too many failed login attempts" in browser.log_in(user.email).text
+    assert "Too many attempts to log in" in browser.log_in(user.email).text
     assert not browser.logged_in
 
 

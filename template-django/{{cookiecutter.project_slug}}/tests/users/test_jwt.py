@@ -3,6 +3,7 @@ from typing import Any
 import jwt
 import pytest
 from django.conf import settings
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from apps.users.models import User
@@ -73,8 +74,18 @@ def test_a_token_signed_in_another_way_is_refused(api: APIClient, tokens: dict[s
     assert status_with(api, jwt.encode(claims, settings.SECRET_KEY, algorithm="HS256")) == 200
 
 
-def test_guessing_passwords_is_slowed_down(api: APIClient, credentials: dict[str, str]) -> None:
-    wrong = credentials | {"password": "wrong"}
-    statuses = [api.post("/api/auth/token", wrong).status_code for _ in range(21)]
+def test_what_a_previous_key_signed_is_good_until_it_expires(
+    api: APIClient, tokens: dict[str, Any], settings: Settings
+) -> None:
+    claims = jwt.decode(tokens["access"], options={"verify_signature": False})
+    previous, foreign = "previous-" * 6, "somebody-else-" * 4
+    settings.SECRET_KEY_FALLBACKS = [foreign[::-1], previous]
 
-    assert statuses == [401] * 20 + [429]
+    assert status_with(api, jwt.encode(claims, previous, algorithm="HS256")) == 200
+    assert status_with(api, tokens["access"]) == 200
+    assert status_with(api, jwt.encode(claims, foreign, algorithm="HS256")) == 401
+    assert status_with(api, jwt.encode(claims, previous, algorithm="HS384")) == 401
+    assert status_with(api, jwt.encode(claims | {"exp": 1}, previous, algorithm="HS256")) == 401
+
+    refreshed = api.post("/api/auth/refresh", {"refresh": tokens["refresh"]}).json()["access"]
+    jwt.decode(refreshed, settings.SECRET_KEY, algorithms=["HS256"])

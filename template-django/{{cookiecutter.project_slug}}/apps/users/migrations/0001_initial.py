@@ -118,5 +118,15 @@ class Migration(migrations.Migration):
 {% if cookiecutter.login == "username" %}
             managers=[("objects", django.contrib.auth.models.UserManager())],
 {% endif %}
-        )
+        ),
+        migrations.CreateModel(
+            name="Attempts",
+            fields=[
+                ("key", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("failures", models.PositiveIntegerField(default=0)),
+                ("last_at", models.DateTimeField()),
+                ("known_until", models.DateTimeField(null=True)),
+                ("expires_at", models.DateTimeField(db_index=True)),
+            ],
+        ),
     ]
