@@ -321,6 +321,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "apps.core.docs.document_problems",
+        "apps.core.docs.document_empty_filters",
     ],
     # Files of a package, so that the pages work without internet.
     "SWAGGER_UI_DIST": "SIDECAR",

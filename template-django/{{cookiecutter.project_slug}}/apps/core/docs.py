@@ -54,6 +54,15 @@ def document_problems(result: dict[str, Any], **_: object) -> dict[str, Any]:
     return result
 
 
+def document_empty_filters(result: dict[str, Any], **_: object) -> dict[str, Any]:
+    """A filter without a value, as forms send it, filters nothing."""
+    for operations in result["paths"].values():
+        for parameter in operations.get("get", {}).get("parameters", ()):
+            if parameter["in"] == "query" and parameter["name"] != "limit":
+                parameter["allowEmptyValue"] = True
+    return result
+
+
 class Json(OpenApiJsonRenderer2):
     media_type = "application/json"
 
