@@ -61,7 +61,7 @@ def test_a_whole_list_is_asked_about_on_a_short_page_and_deleted_by_a_worker(
     groups = make_groups(1_200)
     asked = run(boss, groups[0], select_across="1").content.decode()
     assert "Delete 1,200 groups?" in asked
-    assert "and 1180 more" in asked
+    assert "and 1,180 more" in asked
     assert "A worker does it" in asked
     # Django takes a thousand fields and no more.
     assert asked.count("<input") < 20
