@@ -5,9 +5,9 @@ from allauth.headless.tokens.strategies.sessions import SessionTokenStrategy
 from django.http import HttpRequest
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework_simplejwt.exceptions import TokenError
-from rest_framework_simplejwt.serializers import TokenRefreshSerializer
 from rest_framework_simplejwt.tokens import RefreshToken
 
+from apps.users.jwt import RotationSerializer
 from apps.users.models import User
 
 
@@ -27,7 +27,7 @@ class ApiTokenStrategy(SessionTokenStrategy):
         }
 
     def refresh_token(self, refresh_token: str) -> tuple[str, str] | None:
-        serializer = TokenRefreshSerializer(data={"refresh": refresh_token})
+        serializer = RotationSerializer(data={"refresh": refresh_token})
         try:
             serializer.is_valid(raise_exception=True)
         except (AuthenticationFailed, TokenError):

@@ -1,10 +1,31 @@
 """JWT: a short-lived access token, and a refresh token that is replaced at each use."""
 
+from typing import Any
+
+from django.db import transaction
 from django.urls import path
 from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework_simplejwt import views
+from rest_framework_simplejwt.serializers import TokenRefreshSerializer
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
+
+from apps.users.models import User
+
+
+class RotationSerializer(TokenRefreshSerializer):
+    @transaction.atomic
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Of many requests with the same token in one moment, one gets a new pair: the package looks
+        first and blacklists later, so the others wait here."""
+        token = self.token_class(attrs["refresh"])
+        list(OutstandingToken.objects.select_for_update().filter(jti=token["jti"]))
+        try:
+            return super().validate(attrs)
+        except User.DoesNotExist:
+            raise AuthenticationFailed(self.error_messages["no_active_account"]) from None
 
 
 class Obtain(views.TokenObtainPairView):
@@ -15,6 +36,8 @@ class Obtain(views.TokenObtainPairView):
 
 
 class Refresh(views.TokenRefreshView):
+    serializer_class = RotationSerializer
+
     @extend_schema(operation_id="auth_token_refresh")
     def post(self, request: Request, *args: object, **kwargs: object) -> Response:
         """New tokens for a refresh token, which is then worth nothing."""

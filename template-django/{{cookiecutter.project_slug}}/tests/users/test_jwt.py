@@ -1,8 +1,10 @@
+import threading
 from typing import Any
 
 import jwt
 import pytest
 from django.conf import settings
+from django.db import connection
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
@@ -48,6 +50,40 @@ def test_a_refresh_token_works_once(api: APIClient, tokens: dict[str, Any]) -> N
     assert status_with(api, fresh.json()["access"]) == 200
     assert again.status_code == 401
     assert again["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_of_many_with_the_same_refresh_token_one_gets_a_new_pair(tokens: dict[str, Any]) -> None:
+    statuses = []
+    together = threading.Barrier(8)
+
+    def refresh() -> None:
+        together.wait()
+        try:
+            answer = APIClient().post("/api/auth/refresh", {"refresh": tokens["refresh"]})
+            statuses.append(answer.status_code)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=refresh) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(statuses) == [200] + [401] * 7
+
+
+def test_whoever_is_switched_off_or_deleted_refreshes_no_more(
+    api: APIClient, user: User, credentials: dict[str, str], tokens: dict[str, Any]
+) -> None:
+    other = api.post("/api/auth/token", credentials).json()
+    User.objects.update(is_active=False)
+    assert api.post("/api/auth/refresh", {"refresh": tokens["refresh"]}).status_code == 401
+
+    user.delete()
+    assert api.post("/api/auth/refresh", {"refresh": other["refresh"]}).status_code == 401
 
 
 def test_logging_out_ends_the_refresh_token(api: APIClient, tokens: dict[str, Any]) -> None:
