@@ -14,6 +14,9 @@ from alembic import command
 from alembic.config import Config
 from pydantic import ValidationError
 
+{% if "metrics" in cookiecutter.observability %}
+from app import metrics
+{% endif %}
 {% if cookiecutter.auth == "api_key" %}
 from app.api_keys import commands as callers
 {% endif %}
@@ -118,7 +121,12 @@ def start(_: argparse.Namespace) -> None:
     settings = load_settings()
     if settings.environment == "development":
         print("APP_ENVIRONMENT is development: this is not how to run in production.", flush=True)
+{% if "metrics" in cookiecutter.observability %}
+    with metrics.of_all_workers(settings):
+        serve(settings, reload=False)
+{% else %}
     serve(settings, reload=False)
+{% endif %}
 
 
 def migrate(options: argparse.Namespace) -> None:

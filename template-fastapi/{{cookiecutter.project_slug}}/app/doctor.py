@@ -57,6 +57,18 @@ def check_production(settings: Settings) -> Iterator[Finding]:
             "APP_EMAIL_URL prints e-mails: nobody gets them, and who reads the log has the links.",
         )
 {% endif %}
+{% if "metrics" in cookiecutter.observability %}
+    if not settings.metrics_token.get_secret_value():
+        yield "warning", "/metrics answers 404 to everybody: APP_METRICS_TOKEN is not set."
+{% endif %}
+{% if "traces" in cookiecutter.observability %}
+    if not settings.otlp_endpoint:
+        yield "warning", "No traces are sent: APP_OTLP_ENDPOINT is not set."
+{% endif %}
+{% if "sentry" in cookiecutter.observability %}
+    if not settings.sentry_dsn.get_secret_value():
+        yield "warning", "No errors are sent to Sentry: APP_SENTRY_DSN is not set."
+{% endif %}
     if settings.docs:
         yield "ok", "The API's documentation is public: APP_DOCS=false hides it."
 

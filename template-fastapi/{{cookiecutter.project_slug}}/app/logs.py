@@ -5,6 +5,9 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import Processor
 
+{% if "sentry" in cookiecutter.observability or "traces" in cookiecutter.observability %}
+from app import {{ ["sentry", "traces"] | select("in", cookiecutter.observability) | join(", ") }}
+{% endif %}
 from app.settings import Settings
 
 # Without the frames' variables: they hold credentials and personal data.
@@ -25,6 +28,14 @@ def configure(settings: Settings) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+{% if "traces" in cookiecutter.observability %}
+    if settings.otlp_endpoint:
+        shared.append(traces.add_ids)
+{% endif %}
+{% if "sentry" in cookiecutter.observability %}
+    if settings.sentry_dsn.get_secret_value():
+        shared.append(sentry.report_logged)
+{% endif %}
     rendering: list[Processor] = (
         [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
         if readable

@@ -6,7 +6,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
-from app import docs, errors, health, logs
+from app import docs, errors, health, logs{{ ["", "metrics", "sentry", "traces"] | select("in", cookiecutter.observability) | join(", ") }}
 from app.db import Database
 {% if cookiecutter.example %}
 from app.leads.router import router as leads
@@ -40,6 +40,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     logs.configure(settings)
+{% if "traces" in cookiecutter.observability %}
+    tracing = traces.Tracing(settings)
+{% endif %}
     app = FastAPI(
         title=settings.title,
         lifespan=lifespan,
@@ -49,6 +52,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,
+{% if "traces" in cookiecutter.observability %}
+        telemetry=tracing.telemetry,
+{% endif %}
     )
     app.state.settings = settings
 
@@ -70,7 +76,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
     if settings.trusted_proxy:
         app.add_middleware(TrustedProxy)
+{% if "metrics" in cookiecutter.observability %}
+    metrics.install(app, settings)
+{% endif %}
     errors.install(app)
+{% if "sentry" in cookiecutter.observability %}
+    sentry.install(app, settings)
+{% endif %}
+{% if "traces" in cookiecutter.observability %}
+    tracing.install(app)
+{% endif %}
 
     app.include_router(health.router)
     app.include_router(docs.always)

@@ -1,7 +1,12 @@
 import os
+{% if "traces" in cookiecutter.observability %}
+import re
+{% endif %}
 from difflib import get_close_matches
 from typing import Annotated, Literal, Self
-{% if cookiecutter.auth == "users" %}
+{% if "traces" in cookiecutter.observability %}
+from urllib.parse import unquote, urlsplit
+{% elif cookiecutter.auth == "users" or "sentry" in cookiecutter.observability %}
 from urllib.parse import urlsplit
 {% endif %}
 
@@ -24,6 +29,10 @@ DRIVERS = {
     "postgresql": "postgresql+asyncpg",
     "postgres": "postgresql+asyncpg",
 }
+{% if "traces" in cookiecutter.observability %}
+# What spans carry as the name of this service.
+SERVICE = {{ cookiecutter.project_slug | tojson }}
+{% endif %}
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 # What pydantic says in a programmer's words.
@@ -37,6 +46,10 @@ WORDS = {
     "literal_error": "must be {expected}",
 }
 
+{% if "traces" in cookiecutter.observability %}
+HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+{% endif %}
 # In the environment: names separated by commas.
 Names = Annotated[list[str], NoDecode]
 
@@ -91,6 +104,19 @@ class Settings(BaseSettings):
     shutdown_timeout: int = Field(default=20, ge=1, description="seconds")
     max_body_size: int = Field(default=1_048_576, ge=1, description="bytes")
     idempotency_hours: int = Field(default=24, ge=1)
+{% if "metrics" in cookiecutter.observability %}
+    metrics_token: SecretStr = Field(
+        default=SecretStr(""), description="what a scraper of /metrics sends as Bearer"
+    )
+{% endif %}
+{% if "traces" in cookiecutter.observability %}
+    otlp_endpoint: str = Field(default="", description="of the collector that takes spans")
+    otlp_headers: SecretStr = SecretStr("")
+    traces_sample_ratio: float = Field(default=1, ge=0, le=1)
+{% endif %}
+{% if "sentry" in cookiecutter.observability %}
+    sentry_dsn: SecretStr = SecretStr("")
+{% endif %}
 
     @field_validator(
         "allowed_hosts",
@@ -151,6 +177,46 @@ class Settings(BaseSettings):
         return value
 
 {% endif %}
+{% if "traces" in cookiecutter.observability %}
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def name_a_collector(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+        except ValueError:
+            parts = None
+        if value and (parts is None or parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError(
+                "is not the address of a collector: write it like http://collector:4318"
+            )
+        return value
+
+    @field_validator("otlp_headers")
+    @classmethod
+    def name_headers(cls, value: SecretStr) -> SecretStr:
+        headers_of(value.get_secret_value())
+        return value
+
+{% endif %}
+{% if "sentry" in cookiecutter.observability %}
+    @field_validator("sentry_dsn")
+    @classmethod
+    def name_a_project(cls, value: SecretStr) -> SecretStr:
+        dsn = value.get_secret_value()
+        try:
+            parts = urlsplit(dsn)
+            project = parts.path.rpartition("/")[2]
+            known = parts.scheme in ("http", "https") and project.isdecimal() and parts.port != 0
+            known = known and bool(parts.username and parts.hostname)
+        except ValueError:
+            known = False
+        if dsn and not known:
+            raise ValueError(
+                "is not a DSN of Sentry: write it like https://key@sentry.example.com/42"
+            )
+        return value
+
+{% endif %}
     @model_validator(mode="after")
     def have_what_production_needs(self) -> Self:
         if self.environment == "production" and (missing := self.missing_in_production()):
@@ -188,6 +254,12 @@ class Settings(BaseSettings):
         return self.public_url or f"http://{self.host}:{self.port}"
 
 {% endif %}
+{% if "traces" in cookiecutter.observability %}
+    @property
+    def otlp_header_values(self) -> dict[str, str]:
+        return headers_of(self.otlp_headers.get_secret_value())
+
+{% endif %}
     @property
     def database(self) -> URL:
         """The database's URL, with the async driver in it."""
@@ -196,6 +268,22 @@ class Settings(BaseSettings):
         return url.set(drivername=DRIVERS[url.get_backend_name()], query=query)
 
 
+{% if "traces" in cookiecutter.observability %}
+def headers_of(text: str) -> dict[str, str]:
+    """The headers in `name=value,name=value`, whose values may be percent-encoded.
+
+    Raises ValueError when they are none.
+    """
+    headers = {}
+    for pair in text.split(",") if text else []:
+        name, equals, value = (part.strip() for part in pair.partition("="))
+        headers[name] = unquote(value)
+        if not equals or not HEADER.fullmatch(name) or not headers[name].isprintable():
+            raise ValueError("is not a list of headers: write it like name=value,name=value")
+    return headers
+
+
+{% endif %}
 def explain(error: ValidationError) -> list[str]:
     """One sentence for each bad setting, without its value."""
     sentences = []

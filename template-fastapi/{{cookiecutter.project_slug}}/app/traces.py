@@ -1,0 +1,223 @@
+"""Spans by OpenTelemetry: requests by their route, and their SQL statements without values."""
+
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from threading import Thread
+from typing import Any
+
+from anyio import to_thread
+from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import SpanKind, Status, StatusCode
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import ExceptionContext, ExecutionContext
+from structlog.typing import EventDict, WrappedLogger
+
+from app.settings import SERVICE, Settings
+
+EXPORT_WITHIN = 5.0  # seconds, with its repetitions
+END_WITHIN = 3.0  # seconds, for what is left at shutdown
+QUIET_FOR = 600.0  # seconds between two complaints that the collector does not answer
+
+# Of a request nothing else leaves: paths, queries, hosts and headers hold what callers wrote.
+KEPT_OF_REQUESTS = {
+    "error.type",
+    "http.request.method",
+    "http.response.status_code",
+    "http.route",
+    "network.protocol.version",
+    "url.scheme",
+}
+# What is written into a statement instead of being bound: texts, numbers.
+LITERALS = re.compile(r"'(?:[^']|'')*'|(?<![\w$:.])\d+(?:\.\d+)?")
+
+
+class Tracing:
+    """Sends spans to the collector while the application lives; without APP_OTLP_ENDPOINT, nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.provider: TracerProvider | None = None
+        if settings.otlp_endpoint:
+            self.provider = TracerProvider(
+                sampler=ParentBased(TraceIdRatioBased(settings.traces_sample_ratio)),
+                resource=Resource.create(
+                    {
+                        "service.name": SERVICE,
+                        "deployment.environment.name": settings.environment,
+                    }
+                ),
+                shutdown_on_exit=False,
+            )
+
+    @property
+    def telemetry(self) -> TelemetryConfig:
+        """What FastAPI does by itself: spans of requests, and nothing else."""
+        return {
+            "tracer_provider": self.provider,
+            "tracing": self.provider is not None,
+            "operation_spans": False,
+            "metrics": False,
+            "logs": False,
+            "auto_configure": False,
+            "exclude": lambda scope: scope["path"].startswith(("/health/", "/metrics")),
+        }
+
+    def install(self, app: FastAPI) -> None:
+        if self.provider is not None:
+            app.include_router(APIRouter(lifespan=self.lifespan))
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        assert self.provider is not None
+        exporter = ScrubbingExporter(
+            self.settings.otlp_endpoint.rstrip("/").removesuffix("/v1/traces") + "/v1/traces",
+            headers=self.settings.otlp_header_values,
+            timeout=EXPORT_WITHIN,
+        )
+        self.provider.add_span_processor(BatchSpanProcessor(exporter))
+        # For spans of your own: opentelemetry.trace.get_tracer(__name__).
+        trace.set_tracer_provider(self.provider)
+        database = app.state.database
+        for engine in {database.engine, database.reading}:
+            Statements(self.provider).watch(engine.sync_engine)
+        complain_seldom()
+        yield
+        # The library would wait for half a minute for a collector that is away.
+        end = Thread(target=self.provider.shutdown, daemon=True)
+        end.start()
+        await to_thread.run_sync(end.join, END_WITHIN)
+
+
+class Statements:
+    """A span for each SQL statement of a request whose span is recorded."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self.tracer = provider.get_tracer("app.traces")
+
+    def watch(self, engine: Engine) -> None:
+        event.listen(engine, "before_cursor_execute", self.begin)
+        event.listen(engine, "after_cursor_execute", self.end)
+        event.listen(engine, "handle_error", self.fail)
+
+    def begin(
+        self,
+        connection: Connection,
+        _cursor: Any,
+        statement: str,
+        _parameters: Any,
+        context: ExecutionContext | None,
+        _many: bool,
+    ) -> None:
+        if context is None or not trace.get_current_span().is_recording():
+            return
+        operation = statement.split(maxsplit=1)[0].upper()
+        context._span = self.tracer.start_span(  # type: ignore[attr-defined]
+            operation,
+            kind=SpanKind.CLIENT,
+            attributes={
+                "db.system.name": connection.dialect.name,
+                "db.operation.name": operation,
+                "db.query.text": without_literals(statement),
+            },
+        )
+
+    def end(
+        self,
+        _connection: Connection,
+        _cursor: Any,
+        _statement: str,
+        _parameters: Any,
+        context: Any,
+        _many: bool,
+    ) -> None:
+        if span := getattr(context, "_span", None):
+            span.end()
+
+    def fail(self, failure: ExceptionContext) -> None:
+        if span := getattr(failure.execution_context, "_span", None):
+            span.set_attribute("error.type", type(failure.original_exception).__name__)
+            span.set_status(StatusCode.ERROR)
+            span.end()
+
+
+@lru_cache(maxsize=1000)
+def without_literals(statement: str) -> str:
+    return LITERALS.sub("?", statement)
+
+
+class ScrubbingExporter(OTLPSpanExporter):
+    """Whoever made a span: of requests only what is named above leaves, and of exceptions the type,
+    since messages hold values. It runs in the background, not in requests."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return super().export([scrubbed(span) for span in spans])
+
+
+def scrubbed(span: ReadableSpan) -> ReadableSpan:
+    attributes = dict(span.attributes or {})
+    if span.kind is SpanKind.SERVER:
+        attributes = {name: attributes[name] for name in KEPT_OF_REQUESTS & attributes.keys()}
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=attributes,
+        events=[of_type_alone(one) if one.name == "exception" else one for one in span.events],
+        links=span.links,
+        kind=span.kind,
+        # Without the description, which holds the exception's message.
+        status=Status(span.status.status_code),
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def of_type_alone(exception: Event) -> Event:
+    kind = (exception.attributes or {}).get("exception.type", "")
+    return Event("exception", {"exception.type": kind}, exception.timestamp)
+
+
+def add_ids(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Let a log line name its trace."""
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        line["trace_id"] = trace.format_trace_id(context.trace_id)
+        line["span_id"] = trace.format_span_id(context.span_id)
+    return line
+
+
+class Seldom(logging.Filter):
+    """Lets one record through, then none for a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quiet_until = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = time.monotonic()
+        if now < self.quiet_until:
+            return False
+        self.quiet_until = now + QUIET_FOR
+        return True
+
+
+def complain_seldom() -> None:
+    """A collector that is away would be a few log lines for each batch."""
+    for name in (OTLPSpanExporter.__module__, "opentelemetry.sdk._shared_internal"):
+        logger = logging.getLogger(name)
+        for old in [one for one in logger.filters if isinstance(one, Seldom)]:
+            logger.removeFilter(old)
+        logger.addFilter(Seldom())
