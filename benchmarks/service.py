@@ -67,7 +67,7 @@ def _measure(options: Options, database: str, url: str) -> Iterator[Figure]:
     into.mkdir()
     project = with_cookiecutter(options.template, {"database": database, "auth": "none"}, into)
     run(["uv", "sync"], project, environment())
-    run(["uv", "run", "just", "migrate"], project, _production(url, 0))
+    run(["uv", "run", "just", "migrate"], project, production(url, 0))
     with contextlib.ExitStack() as stack:
         homes = {"service": stack.enter_context(_service(project, url))}
         _fill(homes["service"])
@@ -76,14 +76,14 @@ def _measure(options: Options, database: str, url: str) -> Iterator[Figure]:
         for what, (path, *more) in REQUESTS.items():
             taken: dict[str, list[Load]] = {name: [] for name in homes}
             for home in homes.values():
-                _load(home + path, more, 1)
+                load(home + path, more, 1)
             for _ in range(options.rounds):
                 for name, home in homes.items():
-                    taken[name].append(_load(home + path, more, options.seconds))
+                    taken[name].append(load(home + path, more, options.seconds))
             yield _figure(f"{database}: {what}", **taken)
 
 
-def _production(url: str, port: int) -> dict[str, str]:
+def production(url: str, port: int) -> dict[str, str]:
     return environment(
         APP_ENVIRONMENT="production",
         APP_SECRET_KEY=secrets.token_urlsafe(48),
@@ -98,7 +98,7 @@ def _production(url: str, port: int) -> dict[str, str]:
 def _service(project: Path, url: str) -> Iterator[str]:
     port = free_port()
     home = f"http://127.0.0.1:{port}"
-    with server(["uv", "run", "just", "start"], project, _production(url, port), f"{home}/health/ready"):
+    with server(["uv", "run", "just", "start"], project, production(url, port), f"{home}/health/ready"):
         yield home
 
 
@@ -134,7 +134,7 @@ def _fill(home: str) -> None:
     connection.close()
 
 
-def _load(url: str, more: list[str], seconds: int) -> Load:
+def load(url: str, more: list[str], seconds: int) -> Load:
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "30s", "--latency", *more, url]
     said = run(command, HERE, environment())
     if "Non-2xx" in said or "Socket errors" in said:
