@@ -97,6 +97,8 @@ class Tracing:
         end = Thread(target=self.provider.shutdown, daemon=True)
         end.start()
         await to_thread.run_sync(end.join, END_WITHIN)
+        if end.is_alive():
+            exporter.shutdown()
 
 
 class Statements:
@@ -121,7 +123,7 @@ class Statements:
     ) -> None:
         if context is None or not trace.get_current_span().is_recording():
             return
-        operation = statement.split(maxsplit=1)[0].upper()
+        operation = statement.lstrip().partition(" ")[0].upper()
         context._span = self.tracer.start_span(  # type: ignore[attr-defined]
             operation,
             kind=SpanKind.CLIENT,
