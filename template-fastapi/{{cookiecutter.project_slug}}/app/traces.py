@@ -98,7 +98,7 @@ class Tracing:
         end.start()
         await to_thread.run_sync(end.join, END_WITHIN)
         if end.is_alive():
-            exporter.shutdown()
+            exporter.shutdown()  # type: ignore[no-untyped-call]
 
 
 class Statements:
