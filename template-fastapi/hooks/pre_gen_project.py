@@ -153,7 +153,7 @@ QUESTIONS = r'''{
     "{#- metrics: what is counted, for Prometheus -#}\n{% if \"metrics\" not in (observability | default([])) %}\napp/metrics.py\ntests/test_metrics.py\n{% endif %}",
     "{#- traces: spans, by OpenTelemetry -#}\n{% if \"traces\" not in (observability | default([])) %}\napp/traces.py\ntests/test_traces.py\n{% endif %}",
     "{#- sentry: errors, to Sentry -#}\n{% if \"sentry\" not in (observability | default([])) %}\napp/sentry.py\ntests/test_sentry.py\n{% endif %}",
-    "{#- receiver: what the tests of both of them send to -#}\n{% if not (\"traces\" in (observability | default([])) or \"sentry\" in (observability | default([]))) %}\ntests/receiver.py\n{% endif %}",
+    "{#- senders: what traces and sentry share -#}\n{% if not (\"traces\" in (observability | default([])) or \"sentry\" in (observability | default([]))) %}\napp/seldom.py\ntests/receiver.py\n{% endif %}",
     "{#- embedded_postgresql: a PostgreSQL from a wheel, for development and tests without a server -#}\n{% if (database | default(\"sqlite\")) != \"postgresql\" %}\napp/embedded_postgresql.py\ntests/postgresql.py\n{% endif %}",
     "{#- migrations: belong to the user from the day the project is made -#}\n{% if (_copier_operation | default(\"copy\")) == \"update\" %}\nmigrations/versions/0001_initial.py\nmigrations/versions/0002_api_keys.py\nmigrations/versions/0002_users.py\nmigrations/versions/0003_leads.py\n{% endif %}"
   ],

@@ -15,6 +15,7 @@ from sentry_sdk.types import Event, Hint
 from structlog.typing import EventDict, WrappedLogger
 
 from app.errors import DomainError
+from app.seldom import complain_seldom
 from app.settings import Settings
 
 END_WITHIN = 2.0  # seconds, for what is left at shutdown
@@ -31,16 +32,7 @@ KEPT_OF_MECHANISMS = {
     "source",
     "type",
 }
-KEPT_OF_FRAMES = {
-    "context_line",
-    "filename",
-    "function",
-    "in_app",
-    "lineno",
-    "module",
-    "post_context",
-    "pre_context",
-}
+KEPT_OF_FRAMES = {"filename", "function", "in_app", "lineno", "module"}
 
 
 def install(app: FastAPI, settings: Settings) -> None:
@@ -58,10 +50,14 @@ def install(app: FastAPI, settings: Settings) -> None:
         auto_enabling_integrations=False,
         auto_session_tracking=False,
         include_local_variables=False,
+        # Your source code stays here, and an error costs half as much.
+        include_source_context=False,
         max_breadcrumbs=0,
         send_client_reports=False,
         spotlight=False,
     )
+    # By which the SDK sends.
+    complain_seldom("urllib3.connectionpool")
     handlers: dict[Any, Any] = app.exception_handlers
     for kind, handler in handlers.items():
         handlers[kind] = reporting(handler)

@@ -1,8 +1,6 @@
 """Spans by OpenTelemetry: requests by their route, and their SQL statements without values."""
 
-import logging
 import re
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -23,11 +21,11 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext, ExecutionContext
 from structlog.typing import EventDict, WrappedLogger
 
+from app.seldom import complain_seldom
 from app.settings import SERVICE, Settings
 
 EXPORT_WITHIN = 5.0  # seconds, with its repetitions
 END_WITHIN = 3.0  # seconds, for what is left at shutdown
-QUIET_FOR = 600.0  # seconds between two complaints that the collector does not answer
 
 # Of a request nothing else leaves: paths, queries, hosts and headers hold what callers wrote.
 KEPT_OF_REQUESTS = {
@@ -91,7 +89,7 @@ class Tracing:
         database = app.state.database
         for engine in {database.engine, database.reading}:
             Statements(self.provider).watch(engine.sync_engine)
-        complain_seldom()
+        complain_seldom(OTLPSpanExporter.__module__, "opentelemetry.sdk._shared_internal")
         yield
         # The library would wait for half a minute for a collector that is away.
         end = Thread(target=self.provider.shutdown, daemon=True)
@@ -199,27 +197,3 @@ def add_ids(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
         line["trace_id"] = trace.format_trace_id(context.trace_id)
         line["span_id"] = trace.format_span_id(context.span_id)
     return line
-
-
-class Seldom(logging.Filter):
-    """Lets one record through, then none for a while."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.quiet_until = 0.0
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        now = time.monotonic()
-        if now < self.quiet_until:
-            return False
-        self.quiet_until = now + QUIET_FOR
-        return True
-
-
-def complain_seldom() -> None:
-    """A collector that is away would be a few log lines for each batch."""
-    for name in (OTLPSpanExporter.__module__, "opentelemetry.sdk._shared_internal"):
-        logger = logging.getLogger(name)
-        for old in [one for one in logger.filters if isinstance(one, Seldom)]:
-            logger.removeFilter(old)
-        logger.addFilter(Seldom())

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from app import metrics
+from app import logs, metrics
 from app.commands import alembic_config
 from app.db import Reader
 from app.doctor import check_production
@@ -38,6 +38,12 @@ def series(scraped: str, name: str) -> Series:
         for sample in family.samples
         if sample.name == name
     }
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before(settings: Settings) -> Iterator[None]:
+    yield
+    logs.configure(settings)
 
 
 @pytest.fixture

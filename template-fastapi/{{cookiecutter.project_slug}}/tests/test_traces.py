@@ -40,6 +40,12 @@ def no_provider_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", Once())
 
 
+@pytest.fixture(autouse=True)
+def logs_as_before(settings: Settings) -> Iterator[None]:
+    yield
+    logs.configure(settings)
+
+
 @pytest.fixture
 def collector() -> Iterator[Receiver]:
     with receiving() as receiver:
@@ -54,7 +60,6 @@ async def traced(settings: Settings, port: int, **more: object) -> AsyncIterator
     add_routes(app)
     async with app.router.lifespan_context(app), client_of(app) as client:
         yield client
-    logs.configure(settings)
 
 
 def add_routes(app: FastAPI) -> None:
@@ -242,7 +247,6 @@ async def test_without_a_collector_there_are_no_spans(
     async with app.router.lifespan_context(app), client_of(app) as client:
         await client.get("/health/live", headers={"traceparent": f"00-{TRACE}-{CALLER}-01"})
         provider = trace.get_tracer_provider()
-    logs.configure(settings)
 
     assert tracing.provider is None
     assert not any(tracing.telemetry[name] for name in ("tracing", "metrics", "logs"))
