@@ -1,11 +1,13 @@
 """What each choice of `observability` costs a request: in turns with a project that has none of them, one process,
-32 connections, SQLite. Receivers on loopback take everything, on the same cores.
+32 connections, SQLite. Receivers on loopback take everything, on the same cores. It reads /proc, so it runs on Linux.
 """
 
 import contextlib
+import os
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
@@ -21,6 +23,18 @@ CHOICES = ["metrics", "traces", "sentry"]
 PATHS = {"fastapi": "/leads?limit=10", "django": "/admin/login/"}
 
 
+@dataclass(frozen=True)
+class Service:
+    home: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    load: Load
+    processor: float  # milliseconds for each request
+
+
 class Receiver(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -33,8 +47,8 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 def measure(options: Options) -> Iterator[Figure]:
-    if shutil.which("wrk") is None:
-        options.say("Observability is not measured: wrk is missing (apt install wrk, brew install wrk).")
+    if shutil.which("wrk") is None or not Path("/proc/self/task").exists():
+        options.say("Observability is not measured: it needs wrk (apt install wrk) and Linux.")
         return
     receiver = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     threading.Thread(target=receiver.serve_forever, daemon=True).start()
@@ -61,12 +75,12 @@ def _measure(options: Options, stack: str, port: int) -> Iterator[Figure]:
     chosen = _project(options, stack, CHOICES)
     with _service(stack, without, {}) as none:
         for name, more in sets.items():
-            with _service(stack, chosen, more) as home:
-                urls = [none + PATHS[stack], home + PATHS[stack]]
-                for url in urls:
-                    load(url, [], 1)
-                pairs = [[load(url, [], options.seconds) for url in urls] for _ in range(options.rounds)]
-            yield _figure(f"{stack}, observability: {name}", pairs)
+            with _service(stack, chosen, more) as ours:
+                both = [none, ours]
+                for one in both:
+                    load(one.home + PATHS[stack], [], 1)
+                pairs = [[_asked(one, PATHS[stack], options.seconds) for one in both] for _ in range(options.rounds)]
+            yield from _figures(f"{stack}, observability: {name}", pairs)
 
 
 def _project(options: Options, stack: str, choices: list[str]) -> Path:
@@ -85,20 +99,49 @@ def _settings(stack: str, project: Path, port: int) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _service(stack: str, project: Path, more: dict[str, str]) -> Iterator[str]:
+def _service(stack: str, project: Path, more: dict[str, str]) -> Iterator[Service]:
     port = free_port()
     home = f"http://127.0.0.1:{port}"
     settings = _settings(stack, project, port) | more
+    others = _children(os.getpid())
     with server(["uv", "run", "just", "start"], project, settings, f"{home}/health/ready"):
-        yield home
+        (pid,) = _children(os.getpid()) - others
+        yield Service(home, pid)
 
 
-def _figure(what: str, pairs: list[list[Load]]) -> Figure:
-    ratios = [ours.requests / none.requests for none, ours in pairs]
-    return Figure(
+def _asked(service: Service, path: str, seconds: int) -> Asked:
+    before = _processor_seconds(service.pid)
+    measured = load(service.home + path, [], seconds)
+    took = _processor_seconds(service.pid) - before
+    return Asked(measured, 1000 * took / (measured.requests * seconds))
+
+
+def _children(pid: int) -> set[int]:
+    return {int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()}
+
+
+def _processor_seconds(pid: int) -> float:
+    """Of a process and of all that it started."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(_processor_seconds(child) for child in _children(pid))
+
+
+def _figures(what: str, pairs: list[list[Asked]]) -> Iterator[Figure]:
+    none, ours = ([pair[side] for pair in pairs] for side in (0, 1))
+    rates = [b.load.requests / a.load.requests for a, b in pairs]
+    yield Figure(
         what,
-        f"{median(ours.requests for _, ours in pairs):,.0f}/s",
-        f"{median(none.requests for none, _ in pairs):,.0f}/s",
-        f"{median(ratios):.2f} ({' '.join(f'{ratio:.2f}' for ratio in ratios)})",
-        f"{median(ours.p50 for _, ours in pairs):.1f}, {median(ours.p99 for _, ours in pairs):.1f} ms",
+        f"{median(one.load.requests for one in ours):,.0f}/s",
+        f"{median(one.load.requests for one in none):,.0f}/s",
+        f"{median(rates):.2f} ({' '.join(f'{rate:.2f}' for rate in rates)})",
+        f"{median(one.load.p50 for one in ours):.1f}, {median(one.load.p99 for one in ours):.1f} ms",
+    )
+    # Where others work beside it this says more.
+    costs = [b.processor / a.processor for a, b in pairs]
+    yield Figure(
+        f"{what}, processor time",
+        f"{median(one.processor for one in ours):.2f} ms",
+        f"{median(one.processor for one in none):.2f} ms",
+        f"{median(costs):.2f} ({' '.join(f'{cost:.2f}' for cost in costs)})",
     )

@@ -16,7 +16,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext, ExecutionContext
 from structlog.typing import EventDict, WrappedLogger
@@ -170,7 +170,7 @@ def scrubbed(span: ReadableSpan) -> ReadableSpan:
         attributes = {name: attributes[name] for name in KEPT_OF_REQUESTS & attributes.keys()}
     return ReadableSpan(
         name=span.name,
-        context=span.context,
+        context=without_state(span.context),
         parent=span.parent,
         resource=span.resource,
         attributes=attributes,
@@ -183,6 +183,13 @@ def scrubbed(span: ReadableSpan) -> ReadableSpan:
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
     )
+
+
+def without_state(context: SpanContext | None) -> SpanContext | None:
+    """Its trace state is a header of the caller's."""
+    if context is None or not context.trace_state:
+        return context
+    return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags)
 
 
 def of_type_alone(exception: Event) -> Event:

@@ -103,6 +103,8 @@ async def ask_with_secrets(client: AsyncClient, fail: str) -> int:
             "X-Forwarded-For": ADDRESS,
             "X-User": f"{MARK}@example.com",
             "baggage": f"user={MARK}",
+            "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "tracestate": f"vendor={MARK}",
         },
         content=FILE,
     )
