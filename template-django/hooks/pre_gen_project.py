@@ -216,6 +216,10 @@ QUESTIONS = r'''{
     "{#- schools_history_of_imports: where both meet -#}\n{% if not (example | default(true)) or (admin_extras | default([\"import_export\", \"history\"])) | length < 2 %}\ntests/schools/test_history_of_imports.py\n{% endif %}",
     "{#- unfold: the look of the admin -#}\n{% if (admin_theme | default(\"django\")) != \"unfold\" %}\napps/jobs/unfold.py\nconfig/unfold.py\n{% endif %}",
     "{#- bucket: files in an S3 bucket -#}\n{% if (media | default(\"local\")) != \"s3\" %}\napps/core/bucket.py\ntests/core/test_bucket.py\n{% endif %}",
+    "{#- observability_django: what the running service tells, and the names that it goes by -#}\n{% if not (observability | default([])) %}\napps/core/routes.py\ntests/core/observed.py\ntests/core/observed_settings.py\ntests/core/observed_urls.py\n{% endif %}",
+    "{#- metrics_django: numbers for Prometheus -#}\n{% if \"metrics\" not in (observability | default([])) %}\napps/core/metrics.py\ntests/core/test_metrics.py\n{% endif %}",
+    "{#- traces_django: OpenTelemetry -#}\n{% if \"traces\" not in (observability | default([])) %}\napps/core/traces.py\ntests/core/test_traces.py\n{% endif %}",
+    "{#- sentry_django: errors to Sentry -#}\n{% if \"sentry\" not in (observability | default([])) %}\napps/core/sentry.py\ntests/core/test_sentry.py\n{% endif %}",
     "{#- embedded_postgresql_django: a PostgreSQL from a wheel, for development and tests without a server -#}\n{% if (database | default(\"sqlite\")) != \"postgresql\" %}\napps/core/embedded_postgresql.py\ntests/postgresql.py\n{% endif %}",
     "{#- migrations_django: belong to the user from the day the project is made -#}\n{% if (_copier_operation | default(\"copy\")) == \"update\" %}\napps/jobs/migrations/0001_initial.py\napps/schools/migrations/0001_initial.py\napps/schools/migrations/0002_history.py\napps/transfers/migrations/0001_initial.py\napps/users/migrations/0001_initial.py\napps/users/migrations/0002_history.py\n{% endif %}"
   ],

@@ -40,6 +40,10 @@ WRONG_BROKER = (
 )
 {% endif %}
 
+{% if "traces" in cookiecutter.observability %}
+HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+: [\x20-\x7e]+")
+
+{% endif %}
 # What pydantic says in a programmer's words.
 WORDS = {
     "bool_parsing": "must be true or false",
@@ -116,6 +120,20 @@ class Environment(BaseSettings):
     media_root: Path = ROOT / "media"
 {% endif %}
 
+{% if "metrics" in cookiecutter.observability %}
+    metrics_token: SecretStr = Field(default=SecretStr(""), description="what scrapers send")
+
+{% endif %}
+{% if "traces" in cookiecutter.observability %}
+    otlp_endpoint: str = Field(default="", description="the collector, as http://collector:4318")
+    otlp_headers: SecretStr = SecretStr("")
+    traces_sample_ratio: float = Field(default=1, ge=0, le=1)
+
+{% endif %}
+{% if "sentry" in cookiecutter.observability %}
+    sentry_dsn: SecretStr = SecretStr("")
+
+{% endif %}
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     workers: int = Field(default=1, ge=1)
@@ -195,6 +213,35 @@ class Environment(BaseSettings):
             if 0 < len(missing) < len(needed):
                 raise ValueError(f"a login provider also needs {', '.join(missing)}")
         return self
+
+{% endif %}
+{% if "traces" in cookiecutter.observability %}
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def name_a_collector(cls, value: str) -> str:
+        if value and not origin_of(value):
+            raise ValueError(
+                "is not the address of a collector: write it like http://collector:4318"
+            )
+        return value.rstrip("/").removesuffix("/v1/traces")
+
+    @field_validator("otlp_headers")
+    @classmethod
+    def name_headers(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not headers_of(value.get_secret_value()):
+            raise ValueError("is not a list of headers: write it like name=value,name=value")
+        return value
+
+{% endif %}
+{% if "sentry" in cookiecutter.observability %}
+    @field_validator("sentry_dsn")
+    @classmethod
+    def name_a_project(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not is_dsn(value.get_secret_value()):
+            raise ValueError(
+                "is not a DSN of Sentry: write it like https://key@sentry.example.com/42"
+            )
+        return value
 
 {% endif %}
     @model_validator(mode="after")
@@ -322,6 +369,29 @@ def is_broker(url: str) -> bool:
     return parts.scheme == "memory" or bool(parts.hostname and parts.scheme in BROKERS)
 
 
+{% if "traces" in cookiecutter.observability %}
+def headers_of(text: str) -> dict[str, str]:
+    """The headers in name=value,name=value (values as in a URL), or nothing when one is none."""
+    headers = {}
+    for part in text.split(","):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        headers[name] = unquote(value)
+        if not HEADER.fullmatch(f"{name}: {headers[name]}"):
+            return {}
+    return headers
+
+
+{% endif %}
+{% if "sentry" in cookiecutter.observability %}
+def is_dsn(url: str) -> bool:
+    parts = split(url)
+    if parts is None:
+        return False
+    named = parts.scheme in ("http", "https") and parts.hostname and parts.username
+    return bool(named and parts.path.rpartition("/")[2].isdecimal())
+
+
+{% endif %}
 def mail_server_of(url: str) -> dict[str, Any]:
     """Django's settings for the mail server that a URL names, or nothing when it names none."""
     parts = split(url)

@@ -208,8 +208,38 @@ EMAIL_TIMEOUT = mail.get("TIMEOUT")
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.email_from or "noreply@localhost"
 
 LOGGING_CONFIG = "apps.core.logs.configure"
-LOGGING = {"level": "debug" if env.debug else env.log_level, "readable": not env.production}
+LOGGING: dict[str, Any] = {
+    "level": "debug" if env.debug else env.log_level,
+    "readable": not env.production,
+}
 
+{% if cookiecutter.observability %}
+# What waits for a setting costs nothing without it.
+{% endif %}
+{% if "traces" in cookiecutter.observability or "sentry" in cookiecutter.observability %}
+LOGGING["processors"] = []
+{% endif %}
+{% if "traces" in cookiecutter.observability %}
+# By this name the traces of this service are found.
+SERVICE_NAME = {{ cookiecutter.project_slug | tojson }}
+if env.otlp_endpoint:
+    MIDDLEWARE.insert(0, "apps.core.traces.Traces")
+    LOGGING["processors"].append("apps.core.traces.add_ids")
+{% endif %}
+{% if "sentry" in cookiecutter.observability %}
+if env.sentry_dsn:
+    inside = MIDDLEWARE.index("apps.core.middleware.RequestContext") + 1
+    MIDDLEWARE.insert(inside, "apps.core.sentry.Sentry")
+    LOGGING["processors"].append("apps.core.sentry.report")
+{% endif %}
+{% if "metrics" in cookiecutter.observability %}
+# In production nobody may scrape without a token.
+if env.metrics_token or not env.production:
+    MIDDLEWARE.insert(0, "apps.core.metrics.Metrics")
+{% endif %}
+{% if cookiecutter.observability %}
+
+{% endif %}
 {% if cookiecutter.admin_theme == "unfold" %}
 UNFOLD = look_of_admin(env.title)
 

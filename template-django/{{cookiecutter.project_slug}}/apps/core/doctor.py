@@ -21,6 +21,23 @@ REFUSED = (
 )
 NOT_LET_IN = "The broker refuses us: check the user, the password and the name in APP_BROKER_URL."
 
+{% if cookiecutter.observability %}
+# What was chosen and waits for a setting.
+WAITING = {
+{% endif %}
+{% if "metrics" in cookiecutter.observability %}
+    "metrics_token": "/metrics answers 404 to everybody: APP_METRICS_TOKEN is not set.",
+{% endif %}
+{% if "traces" in cookiecutter.observability %}
+    "otlp_endpoint": "No traces are sent: APP_OTLP_ENDPOINT is not set.",
+{% endif %}
+{% if "sentry" in cookiecutter.observability %}
+    "sentry_dsn": "No errors are sent to Sentry: APP_SENTRY_DSN is not set.",
+{% endif %}
+{% if cookiecutter.observability %}
+}
+
+{% endif %}
 Finding = tuple[Literal["ok", "warning", "problem"], str]
 
 
@@ -74,6 +91,11 @@ def check_production(environment: Environment) -> Iterator[Finding]:
         yield "ok", "The API's documentation is public: APP_DOCS=false hides it."
     if not (settings.STATIC_ROOT / "staticfiles.json").exists():
         yield "warning", "The static files are not collected: `just start` does it."
+{% if cookiecutter.observability %}
+    for name, sentence in WAITING.items():
+        if not getattr(environment, name):
+            yield "warning", sentence
+{% endif %}
 
 
 def check_database() -> Finding:

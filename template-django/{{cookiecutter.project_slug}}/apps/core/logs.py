@@ -3,6 +3,9 @@ import sys
 from typing import Any
 
 import structlog
+{% if "traces" in cookiecutter.observability or "sentry" in cookiecutter.observability %}
+from django.utils.module_loading import import_string
+{% endif %}
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import Processor
 
@@ -26,6 +29,10 @@ def configure(options: dict[str, Any]) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+{% if "traces" in cookiecutter.observability or "sentry" in cookiecutter.observability %}
+        # Of what has been set: config/settings.py names them.
+        *(import_string(name) for name in options.get("processors", ())),
+{% endif %}
     ]
     rendering: list[Processor] = (
         [

@@ -141,6 +141,18 @@ def _end() -> None:
         time.sleep(EMBEDDED_PAUSE / 4)
     if state.reserved_requests:
         logger.warning("worker_cut_off", tasks=len(state.reserved_requests))
+{% if "traces" in cookiecutter.observability %}
+    if settings.ENV.otlp_endpoint:
+        from apps.core import traces
+
+        traces.flush()
+{% endif %}
+{% if "sentry" in cookiecutter.observability %}
+    if settings.ENV.sentry_dsn:
+        from apps.core import sentry
+
+        sentry.flush()
+{% endif %}
     os._exit(0)
 
 

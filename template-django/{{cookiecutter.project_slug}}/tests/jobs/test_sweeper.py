@@ -219,7 +219,7 @@ def test_a_worker_sweeps_from_ready_until_it_stops(
     monkeypatch.setattr(sweeper, "_sweeper", None)
     monkeypatch.setattr(sweeper, "EMBEDDED_PAUSE", 0.02)
     monkeypatch.setattr(sweeper.Sweeper, "look", lambda self: looked.set())
-    settings.ENV = SimpleNamespace(shutdown_timeout=0.02)
+    settings.ENV = settings.ENV.model_copy(update={"shutdown_timeout": 0.02})
 
     def exit_with(code: int) -> None:
         ended.append(code)
@@ -244,7 +244,7 @@ def test_a_task_that_does_not_end_is_cut_off(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended: list[int] = []
-    settings.ENV = SimpleNamespace(shutdown_timeout=0.1)
+    settings.ENV = settings.ENV.model_copy(update={"shutdown_timeout": 0.1})
     monkeypatch.setattr(state, "reserved_requests", {"a task"})
     monkeypatch.setattr(os, "_exit", ended.append)
     began = time.monotonic()
