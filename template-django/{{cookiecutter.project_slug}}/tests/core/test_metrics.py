@@ -3,7 +3,6 @@ import runpy
 import secrets
 import signal
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -241,7 +240,7 @@ def test_each_of_two_workers_tells_the_numbers_of_both_and_of_one_that_died(
 ) -> None:
     enqueue(tasks.found, "chess")
     about = {"method": "GET", "route": "/api/observed/hear/<name>", "status": "200"}
-    counted, pids = 0, set[str]()
+    counted = 0
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with a_server(tmp_path / "log", workers="2", threads="2", metrics_token="t") as server:  # noqa: S106
 
@@ -284,4 +283,3 @@ def test_each_of_two_workers_tells_the_numbers_of_both_and_of_one_that_died(
         server.end()
 
     assert not folder.exists()
-    assert Path(tempfile.gettempdir()).exists()
