@@ -10,6 +10,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from app.db import create_engine, why_unreachable
+{% if cookiecutter.rate_limits %}
+from app.rate_limits import check_limits
+{% endif %}
 from app.settings import Settings, unknown_names
 
 Finding = tuple[Literal["ok", "warning", "problem"], str]
@@ -21,6 +24,9 @@ def diagnose(settings: Settings, alembic: Config, *, env_file: Path) -> Iterator
     if settings.environment == "production":
         yield from check_production(settings)
     yield asyncio.run(check_database(settings, alembic))
+{% if cookiecutter.rate_limits %}
+    yield asyncio.run(check_limits(settings))
+{% endif %}
 
 
 def check_secrets(settings: Settings, env_file: Path) -> Iterator[Finding]:

@@ -12,6 +12,9 @@ from app.db import Database
 from app.leads.router import router as leads
 {% endif %}
 from app.middleware import KnownHosts, RequestContext, TrustedProxy
+{% if cookiecutter.rate_limits %}
+from app.rate_limits import limit_rates
+{% endif %}
 from app.settings import Settings
 {% if cookiecutter.auth == "users" %}
 from app.users.access import Accounts
@@ -35,6 +38,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
 {% endif %}
     await app.state.database.close()
+{% if cookiecutter.rate_limits %}
+    await app.state.rate_limits.close()
+{% endif %}
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -60,6 +66,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     # The last one added is the outermost.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_size)
+{% if cookiecutter.rate_limits %}
+    limit_rates(app)
+{% endif %}
     app.add_middleware(KnownHosts, allowed_hosts=settings.hosts)
     app.add_middleware(
         RequestContext, hsts=settings.environment == "production", debug=settings.debug
@@ -72,7 +81,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_credentials=True,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["Idempotency-Replayed", "Retry-After", "X-Request-ID"],
+            expose_headers=[
+                "Idempotency-Replayed",
+{% if cookiecutter.rate_limits %}
+                "RateLimit",
+                "RateLimit-Policy",
+{% endif %}
+                "Retry-After",
+                "X-Request-ID",
+            ],
         )
     if settings.trusted_proxy:
         app.add_middleware(TrustedProxy)

@@ -22,6 +22,11 @@ from sqlalchemy.exc import ArgumentError
 
 {% if cookiecutter.auth == "users" %}
 from app.mail import mail_server_of
+{% endif %}
+{% if cookiecutter.rate_limits %}
+from app.rate_limits import LimitStorage, LimitText
+{% endif %}
+{% if cookiecutter.rate_limits or cookiecutter.auth == "users" %}
 
 {% endif %}
 DRIVERS = {
@@ -102,6 +107,10 @@ class Settings(BaseSettings):
         default=5, ge=1, description="seconds an idle connection stays; more than a proxy in front"
     )
     shutdown_timeout: int = Field(default=20, ge=1, description="seconds")
+{% if cookiecutter.rate_limits %}
+    rate_limit: LimitText = Field(default="120/minute", description="of a caller, for each route")
+    rate_limit_storage: LimitStorage = SecretStr("memory")
+{% endif %}
     max_body_size: int = Field(default=1_048_576, ge=1, description="bytes")
     idempotency_hours: int = Field(default=24, ge=1)
 {% if "metrics" in cookiecutter.observability %}

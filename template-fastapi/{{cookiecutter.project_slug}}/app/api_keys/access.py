@@ -15,6 +15,9 @@ from app.api_keys.scopes import SCOPES
 from app.api_keys.service import find_key
 from app.db import Database, now
 from app.errors import ForbiddenError, UnauthorizedError
+{% if cookiecutter.rate_limits %}
+from app.rate_limits import count_caller
+{% endif %}
 
 NOTE_USE_EVERY = timedelta(minutes=1)
 
@@ -55,8 +58,11 @@ async def current_key(
         row = await find_key(session, key=given.credentials)
     if row is None:
         raise UnauthorizedError("The key is not valid, or no longer.")
-    await note_use(database, row)
     request.state.caller = str(row.id)
+{% if cookiecutter.rate_limits %}
+    await count_caller(request)
+{% endif %}
+    await note_use(database, row)
     return Caller(row.id, row.name, frozenset(row.scopes.split()))
 
 

@@ -12,6 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from app.db import Database, now
 from app.errors import ForbiddenError, UnauthorizedError
 from app.mail import Post, mail_server_of
+{% if cookiecutter.rate_limits %}
+from app.rate_limits import count_caller
+{% endif %}
 from app.settings import Settings
 from app.users.mails import Letterhead
 from app.users.models import Login, User
@@ -114,6 +117,9 @@ async def current_user(
         raise UnauthorizedError("The access token is not valid, or no longer.")
     account = Account(*row)
     request.state.caller = str(account.id)
+{% if cookiecutter.rate_limits %}
+    await count_caller(request)
+{% endif %}
     return account
 
 
