@@ -220,6 +220,7 @@ QUESTIONS = r'''{
     "{#- metrics_django: numbers for Prometheus -#}\n{% if \"metrics\" not in (observability | default([])) %}\napps/core/metrics.py\ntests/core/test_metrics.py\n{% endif %}",
     "{#- traces_django: OpenTelemetry -#}\n{% if \"traces\" not in (observability | default([])) %}\napps/core/traces.py\ntests/core/test_traces.py\n{% endif %}",
     "{#- sentry_django: errors to Sentry -#}\n{% if \"sentry\" not in (observability | default([])) %}\napps/core/sentry.py\ntests/core/test_sentry.py\n{% endif %}",
+    "{#- rate_limits_django: how often one caller may ask the API -#}\n{% if not (rate_limits | default(false)) %}\napps/core/rate_limits.py\napps/core/rate_windows.py\ntests/core/test_rate_limits.py\n{% endif %}",
     "{#- embedded_postgresql_django: a PostgreSQL from a wheel, for development and tests without a server -#}\n{% if (database | default(\"sqlite\")) != \"postgresql\" %}\napps/core/embedded_postgresql.py\ntests/postgresql.py\n{% endif %}",
     "{#- migrations_django: belong to the user from the day the project is made -#}\n{% if (_copier_operation | default(\"copy\")) == \"update\" %}\napps/jobs/migrations/0001_initial.py\napps/schools/migrations/0001_initial.py\napps/schools/migrations/0002_history.py\napps/transfers/migrations/0001_initial.py\napps/users/migrations/0001_initial.py\napps/users/migrations/0002_history.py\n{% endif %}"
   ],

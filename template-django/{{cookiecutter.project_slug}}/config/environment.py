@@ -17,6 +17,10 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+{% if cookiecutter.rate_limits %}
+from apps.core.rate_windows import LimitStorage, LimitText
+
+{% endif %}
 ROOT = Path(__file__).parent.parent
 SERVERS = (["runserver"], ["worker"], ["beat"])
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -143,6 +147,10 @@ class Environment(BaseSettings):
         default=5, ge=1, description="seconds an idle connection stays; more than a proxy in front"
     )
     shutdown_timeout: int = Field(default=20, ge=1, description="seconds")
+{% if cookiecutter.rate_limits %}
+    rate_limit: LimitText = Field(default="120/minute", description="of a caller, for each route")
+    rate_limit_storage: LimitStorage = SecretStr({{ '""' if cookiecutter.broker == "redis" else '"memory"' }})
+{% endif %}
     max_body_size: int = Field(default=1_048_576, ge=1, description="bytes, without files")
     max_upload_size: int = Field(default=10_485_760, ge=1, description="bytes of one file")
 

@@ -109,6 +109,9 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
 {% endif %}
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+{% if cookiecutter.rate_limits %}
+    "apps.core.rate_limits.RateLimits",
+{% endif %}
 ]
 
 TEMPLATES = [
@@ -254,6 +257,11 @@ JOB_LEASE = env.job_lease
 JOB_MOST_LOSSES = 5
 JOB_KEEP_DAYS = 30
 
+{% if cookiecutter.rate_limits %}
+RATE_LIMIT = env.rate_limit
+RATE_LIMIT_STORAGE = env.rate_limit_storage.get_secret_value(){{ " or BROKER_URL" if cookiecutter.broker == "redis" else "" }}
+
+{% endif %}
 # Browsers
 https = env.production and env.https
 SECURE_SSL_REDIRECT = https
@@ -273,7 +281,11 @@ CORS_ALLOWED_ORIGINS = [origin for origin in env.cors_origins if origin != "*"]
 CORS_ALLOW_ALL_ORIGINS = "*" in env.cors_origins
 CORS_ALLOW_CREDENTIALS = True
 CORS_ALLOW_HEADERS = [*default_headers, "x-request-id", "x-session-token"]
+{% if cookiecutter.rate_limits %}
+CORS_EXPOSE_HEADERS = ["RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"]
+{% else %}
 CORS_EXPOSE_HEADERS = ["Retry-After", "X-Request-ID"]
+{% endif %}
 CORS_URLS_REGEX = r"^/(api|health|_allauth|openapi\.json)"
 
 CONTENT_SECURITY_POLICY = {
@@ -328,6 +340,9 @@ REST_FRAMEWORK = {
     "SEARCH_PARAM": "q",
     "DEFAULT_PAGINATION_CLASS": "apps.core.pagination.CursorPagination",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+{% if cookiecutter.rate_limits %}
+    "DEFAULT_THROTTLE_CLASSES": ["apps.core.rate_limits.RateLimit"],
+{% endif %}
     "EXCEPTION_HANDLER": "apps.core.errors.on_api_error",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }

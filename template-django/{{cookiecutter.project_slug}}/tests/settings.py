@@ -14,6 +14,10 @@ os.environ |= {
     "APP_LOG_LEVEL": "warning",
     "APP_ALLOWED_HOSTS": "testserver,localhost,127.0.0.1",
     "APP_CORS_ORIGINS": "https://app.example.com",
+{% if cookiecutter.rate_limits %}
+    # Far away: the tests of limits have their own.
+    "APP_RATE_LIMIT": "1000000/minute",
+{% endif %}
     # tests/conftest.py makes the real one.
     "APP_DATABASE_URL": {{ '"sqlite:///test.db"' if cookiecutter.database == "sqlite" else '"postgresql://localhost/test"' }},
 }

@@ -14,20 +14,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
-from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, Literal, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 from fastapi.security.base import SecurityBase
-from limits import parse_many
-from pydantic import AfterValidator, SecretStr
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import DomainError, problem_response
-from app.rate_windows import Limit, Window, Windows
+from app.rate_windows import Limit, Window, Windows, limits_of, redis_url
 
 UNLIMITED = re.compile(r"/(health/.*|docs(/.*)?|redoc|openapi\.json|favicon\.ico|metrics)")
 
@@ -42,20 +39,6 @@ class TooManyRequestsError(DomainError):
         self.headers = {"Retry-After": str(seconds)}
 
 
-def limits_of(text: str, name: str = "default") -> list[Limit]:
-    """The limits in a text such as `10/second;1000/hour`; raises ValueError."""
-    try:
-        items = parse_many(text)
-    except ValueError:
-        items = []
-    if not items or not all(item.amount for item in items):
-        raise ValueError("is no rate limit: write it like 120/minute or 10/second;1000/hour")
-    names = [name, *(f"{name}-{number}" for number in range(2, len(items) + 1))]
-    return [
-        Limit(name, item.amount, item.get_expiry()) for name, item in zip(names, items, strict=True)
-    ]
-
-
 def rate_limit(text: str | None) -> Callable[[Endpoint], Endpoint]:
     """Gives a route its own limits, or none. It stands below the decorator of the route."""
     limits = limits_of(text, "route") if text else []
@@ -65,35 +48,6 @@ def rate_limit(text: str | None) -> Callable[[Endpoint], Endpoint]:
         return endpoint
 
     return note
-
-
-def redis_url(storage: str) -> str:
-    """Empty for memory; raises ValueError."""
-    try:
-        parts = urlsplit(storage)
-        parts.port  # noqa: B018 - reading it says whether it is a number
-    except ValueError:
-        parts = urlsplit("")
-    if storage != "memory" and not (parts.scheme in ("redis", "rediss") and parts.hostname):
-        raise ValueError(
-            "is no place to count in: write it like redis://user:password@host:6379/0"
-            " (rediss:// for TLS), or memory, where each process counts by itself"
-        )
-    return "" if storage == "memory" else storage
-
-
-def check_text(text: str) -> str:
-    limits_of(text)
-    return text
-
-
-def check_storage(storage: SecretStr) -> SecretStr:
-    redis_url(storage.get_secret_value())
-    return storage
-
-
-LimitText = Annotated[str, AfterValidator(check_text)]
-LimitStorage = Annotated[SecretStr, AfterValidator(check_storage)]
 
 
 @dataclass(frozen=True)

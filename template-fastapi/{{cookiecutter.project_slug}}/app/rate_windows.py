@@ -1,13 +1,16 @@
-"""How often each caller has asked, in windows of time: in memory, or in a Redis for all processes."""
+"""What limits are, and how often each caller has asked: in windows of time, in memory or in Redis."""
 
 import asyncio
 from dataclasses import dataclass
 from math import ceil
 from time import monotonic, time
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import structlog
+from limits import parse_many
 from limits.aio.storage import RedisStorage
+from pydantic import AfterValidator, SecretStr
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -23,6 +26,50 @@ class Limit:
     name: str
     most: int
     seconds: int
+
+
+def limits_of(text: str, name: str = "default") -> list[Limit]:
+    """The limits in a text such as `10/second;1000/hour`; raises ValueError."""
+    try:
+        items = parse_many(text)
+    except ValueError:
+        items = []
+    if not items or not all(item.amount for item in items):
+        raise ValueError("is no rate limit: write it like 120/minute or 10/second;1000/hour")
+    names = [name, *(f"{name}-{number}" for number in range(2, len(items) + 1))]
+    return [
+        Limit(name, item.amount, item.get_expiry()) for name, item in zip(names, items, strict=True)
+    ]
+
+
+def redis_url(storage: str) -> str:
+    """Empty for memory; raises ValueError."""
+    try:
+        parts = urlsplit(storage)
+        parts.port  # noqa: B018 - reading it says whether it is a number
+    except ValueError:
+        parts = urlsplit("")
+    is_redis = parts.scheme in ("redis", "rediss") and parts.hostname
+    if storage and storage != "memory" and not is_redis:
+        raise ValueError(
+            "is no place to count in: write it like redis://user:password@host:6379/0"
+            " (rediss:// for TLS), or memory, where each process counts by itself"
+        )
+    return "" if storage == "memory" else storage
+
+
+def check_text(text: str) -> str:
+    limits_of(text)
+    return text
+
+
+def check_storage(storage: SecretStr) -> SecretStr:
+    redis_url(storage.get_secret_value())
+    return storage
+
+
+LimitText = Annotated[str, AfterValidator(check_text)]
+LimitStorage = Annotated[SecretStr, AfterValidator(check_storage)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from sqlalchemy.exc import ArgumentError
 from app.mail import mail_server_of
 {% endif %}
 {% if cookiecutter.rate_limits %}
-from app.rate_limits import LimitStorage, LimitText
+from app.rate_windows import LimitStorage, LimitText
 {% endif %}
 {% if cookiecutter.rate_limits or cookiecutter.auth == "users" %}
 

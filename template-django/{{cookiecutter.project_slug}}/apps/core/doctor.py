@@ -12,6 +12,9 @@ from kombu.exceptions import KombuError
 
 from apps.core.database import one_line, why_unreachable
 from apps.core.errors import StorageError
+{% if cookiecutter.rate_limits %}
+from apps.core.rate_limits import check_limits
+{% endif %}
 from config.environment import Environment, unknown_names
 
 # What RabbitMQ and Redis answer to a wrong user, password or name.
@@ -49,6 +52,9 @@ def diagnose(environment: Environment, *, env_file: Path) -> Iterator[Finding]:
     yield check_database()
     yield check_broker()
     yield check_files()
+{% if cookiecutter.rate_limits %}
+    yield check_limits()
+{% endif %}
 
 
 def check_secrets(environment: Environment, env_file: Path) -> Iterator[Finding]:
