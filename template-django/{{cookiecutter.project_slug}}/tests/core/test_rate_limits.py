@@ -54,6 +54,17 @@ class Cheap(Things):
     rate_limit = None
 
 
+class Open(Things):
+    """As logging in: it looks at no credentials, and has throttles of its own."""
+
+    authentication_classes = ()
+    throttle_classes = ()
+
+    def get(self, request: Request, number: int) -> Response:
+        sleep(0.01)
+        return Response(number)
+
+
 class Broken(Things):
     def get(self, request: Request, number: int) -> Response:
         raise ValueError
@@ -72,6 +83,7 @@ urlpatterns = [
     path("api/things/<int:number>", Things.as_view()),
     path("api/dear/<int:number>", Dear.as_view()),
     path("api/cheap/<int:number>", Cheap.as_view()),
+    path("api/open/<int:number>", Open.as_view()),
     path("api/broken/<int:number>", Broken.as_view()),
     path("api/forbidden/<int:number>", Forbidden.as_view()),
     path("page", page),
@@ -308,6 +320,15 @@ def test_of_many_requests_at_the_same_moment_none_slips_through(limits: Settings
         statuses = list(threads.map(lambda _: get(at(), "/api/things/1"), range(50)))
 
     assert (statuses.count([200]), statuses.count([429])) == (10, 40)
+
+
+def test_credentials_where_nobody_looks_at_them_change_nothing() -> None:
+    with ThreadPoolExecutor(20) as threads:
+        statuses = list(
+            threads.map(lambda token: get(at(bearer=token), "/api/open/1"), map(str, range(20)))
+        )
+
+    assert statuses.count([200]) == 3
 
 
 def test_memory_does_not_grow_with_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
