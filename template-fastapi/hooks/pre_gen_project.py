@@ -154,6 +154,7 @@ QUESTIONS = r'''{
     "{#- traces: spans, by OpenTelemetry -#}\n{% if \"traces\" not in (observability | default([])) %}\napp/traces.py\ntests/test_traces.py\n{% endif %}",
     "{#- sentry: errors, to Sentry -#}\n{% if \"sentry\" not in (observability | default([])) %}\napp/sentry.py\ntests/test_sentry.py\n{% endif %}",
     "{#- senders: what traces and sentry share -#}\n{% if not (\"traces\" in (observability | default([])) or \"sentry\" in (observability | default([]))) %}\napp/seldom.py\ntests/receiver.py\n{% endif %}",
+    "{#- addresses: what rate limits and accounts share -#}\n{% if (stack | default(\"fastapi\")) == \"fastapi\" and not (rate_limits | default(false)) and (auth | default(\"none\")) != \"users\" %}\napp/addresses.py\ntests/test_addresses.py\n{% endif %}",
     "{#- rate_limits: how often one caller may ask -#}\n{% if not (rate_limits | default(false)) %}\napp/rate_limits.py\napp/rate_windows.py\ntests/test_rate_limits.py\n{% endif %}",
     "{#- rate_limits_of_users: people are counted as themselves -#}\n{% if not (rate_limits | default(false)) or (auth | default(\"none\")) != \"users\" %}\ntests/users/test_rate_limits.py\n{% endif %}",
     "{#- rate_limits_by_key: keys are counted as themselves -#}\n{% if not (rate_limits | default(false)) or (auth | default(\"none\")) != \"api_key\" %}\ntests/api_keys/test_rate_limits.py\n{% endif %}",

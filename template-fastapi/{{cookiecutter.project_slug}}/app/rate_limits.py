@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
 from typing import Any, Literal, TypeVar
 
 from fastapi import FastAPI, Request
@@ -23,6 +22,7 @@ from fastapi.security.base import SecurityBase
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.addresses import network_of
 from app.errors import DomainError, problem_response
 from app.rate_windows import Limit, Window, Windows, limits_of, redis_url
 
@@ -180,17 +180,6 @@ class RateLimits:
 
 def has_credentials(scope: Scope) -> bool:
     return any(name == b"authorization" for name, _ in scope["headers"])
-
-
-def network_of(address: str) -> str:
-    """Who has one IPv6 address has 2^64 of them."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        return str(parsed.ipv4_mapped or f"{IPv6Address(int(parsed) >> 64 << 64)}/64")
-    return str(parsed)
 
 
 async def count_caller(request: Request) -> None:

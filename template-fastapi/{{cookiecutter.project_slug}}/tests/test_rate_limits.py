@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from app import rate_windows
 from app.errors import DomainError
 from app.main import create_app
-from app.rate_limits import check_limits, count_caller, network_of, rate_limit
+from app.rate_limits import check_limits, count_caller, rate_limit
 from app.rate_windows import Limit, Window, Windows, limits_of
 from app.settings import Settings, explain
 
@@ -234,20 +234,6 @@ async def test_credentials_where_nobody_asks_for_them_change_nothing(settings: S
     statuses = await asyncio.gather(*(get(client, "/things/1") for client in clients))
 
     assert statuses.count([200]) == 3
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
-        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
-        ("::ffff:192.0.2.1", "192.0.2.1", True),
-        ("192.0.2.1", "192.0.2.2", False),
-        ("unknown", "unknown", True),
-    ],
-)
-def test_an_ipv6_network_counts_as_one_address(one: str, other: str, same: bool) -> None:
-    assert (network_of(one) == network_of(other)) is same
 
 
 @pytest.mark.parametrize("trusted", [True, False])

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
-from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any, Literal
 
 from django.conf import settings
@@ -24,6 +23,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
+from apps.core.addresses import address_of, network_of
 from apps.core.rate_windows import Limit, Window, Windows, limits_of
 
 if TYPE_CHECKING:
@@ -165,23 +165,6 @@ def has_credentials(request: HttpRequest, view: Callable[..., Any]) -> bool:
         "Authorization" in request.headers
         or (by_session and settings.SESSION_COOKIE_NAME in request.COOKIES)
     )
-
-
-def address_of(request: HttpRequest) -> str:
-    """Only a trusted proxy says where a request comes from: the last address, which it added."""
-    sent = request.headers.get("X-Forwarded-For", "") if settings.ENV.trusted_proxy else ""
-    return sent.rpartition(",")[2].strip() or request.META.get("REMOTE_ADDR") or "unknown"
-
-
-def network_of(address: str) -> str:
-    """Who has one IPv6 address has 2^64 of them."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        return str(parsed.ipv4_mapped or f"{IPv6Address(int(parsed) >> 64 << 64)}/64")
-    return str(parsed)
 
 
 @cache

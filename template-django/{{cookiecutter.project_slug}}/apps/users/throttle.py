@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +17,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.encoding import force_bytes
 
+from apps.core.addresses import address_of, network_of
 from apps.core.errors import DomainError
 from apps.users.models import Attempts, User
 
@@ -85,15 +85,6 @@ def when_it_is_time(
     if user is not None:
         forgive(account, address)
     return user
-
-
-def address_of(request: HttpRequest) -> str:
-    """The caller's address; the proxy in front, if it is trusted, put it last into its header."""
-    if settings.ENV.trusted_proxy:
-        last: str = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-        if last:
-            return last
-    return str(request.META.get("REMOTE_ADDR", ""))
 
 
 @transaction.atomic
@@ -168,14 +159,3 @@ def purge(moment: datetime) -> None:
     expired = Attempts.objects.filter(expires_at__lt=moment).select_for_update(skip_locked=True)
     if keys := list(expired.values_list("key", flat=True)[:PURGE_AT_ONCE]):
         Attempts.objects.filter(key__in=keys).delete()
-
-
-def network_of(address: str) -> str:
-    """Who has one IPv6 address has 2^64 of them."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        return str(parsed.ipv4_mapped or int(parsed) >> 64)
-    return str(parsed)

@@ -25,7 +25,7 @@ from structlog.testing import capture_logs
 
 import config.settings
 from apps.core import rate_limits, rate_windows
-from apps.core.rate_limits import check_limits, network_of
+from apps.core.rate_limits import check_limits
 from apps.core.rate_windows import Limit, Window, Windows, limits_of
 from apps.users.models import User
 from config.environment import BROKERS, Environment, explain
@@ -287,20 +287,6 @@ def test_logging_in_is_counted_before_a_password_is_looked_at(
 
     assert statuses == [401, 401, 401]
     assert refused.json()["detail"].startswith("Too many requests")
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
-        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
-        ("::ffff:192.0.2.1", "192.0.2.1", True),
-        ("192.0.2.1", "192.0.2.2", False),
-        ("unknown", "unknown", True),
-    ],
-)
-def test_an_ipv6_network_counts_as_one_address(one: str, other: str, same: bool) -> None:
-    assert (network_of(one) == network_of(other)) is same
 
 
 @pytest.mark.parametrize("trusted", [True, False])

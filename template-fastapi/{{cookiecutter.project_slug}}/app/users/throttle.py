@@ -5,13 +5,13 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from ipaddress import IPv6Address, ip_address
 from typing import Literal
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from app.addresses import network_of
 from app.db import now
 from app.errors import DomainError
 from app.users.models import Attempts
@@ -133,14 +133,3 @@ class Throttle:
             delete(Attempts).where(Attempts.key.in_(expired)),
             execution_options={"synchronize_session": False},
         )
-
-
-def network_of(address: str) -> str:
-    """Who has one IPv6 address has 2^64 of them."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        return str(parsed.ipv4_mapped or int(parsed) >> 64)
-    return str(parsed)

@@ -1,7 +1,6 @@
 import asyncio
 from datetime import timedelta
 
-import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 from sqlalchemy import delete, func, select, update
@@ -11,7 +10,7 @@ from app.db import now
 from app.main import create_app
 from app.users.access import Accounts
 from app.users.models import Attempts
-from app.users.throttle import LONGEST, TooManyAttemptsError, network_of
+from app.users.throttle import LONGEST, TooManyAttemptsError
 from tests.conftest import client_of
 from tests.users.people import NEW_PASSWORD, Outbox, Person, someone, token_in
 from tests.users.test_logins import log_in
@@ -188,20 +187,6 @@ async def test_neither_e_mails_nor_addresses_are_kept(
 
     assert {len(row.key) for row in rows} == {32}
     assert b"ann" not in b"".join(row.key for row in rows)
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
-        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
-        ("::ffff:192.0.2.1", "192.0.2.1", True),
-        ("192.0.2.1", "192.0.2.2", False),
-        ("unknown", "unknown", True),
-    ],
-)
-def test_an_ipv6_network_counts_as_one_address(one: str, other: str, same: bool) -> None:
-    assert (network_of(one) == network_of(other)) is same
 
 
 async def test_of_many_guesses_at_the_same_moment_none_slips_through(app: FastAPI) -> None:
