@@ -2,12 +2,14 @@
 
 What leaves is the type of the error and its stack, where it happened, and the request id, by which
 the log has the rest. Messages of exceptions stay here: they hold values.
+
+Imported with the logs, before the apps are there: what needs them is imported later.
 """
 
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -22,8 +24,6 @@ from sentry_sdk.integrations.threading import ThreadingIntegration
 from sentry_sdk.types import Event, Hint
 from structlog.typing import EventDict
 
-from apps.core.errors import DomainError, why_unavailable
-from apps.core.middleware import GetResponse
 from apps.core.routes import route_of
 from config.environment import Environment
 
@@ -79,7 +79,7 @@ class Sentry:
     """So that an error says at which address it happened. Just inside of RequestContext, which
     answers for exceptions."""
 
-    def __init__(self, get_response: GetResponse) -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -90,6 +90,8 @@ class Sentry:
         sentry_sdk.get_isolation_scope().set_transaction_name(route_of(request), source="route")
 
     def process_exception(self, request: HttpRequest, error: Exception) -> None:
+        from apps.core.errors import why_unavailable
+
         if why_unavailable(error):
             # Answered with 503, and in the log without its traceback.
             capture(error, structlog.contextvars.get_contextvars())
@@ -123,6 +125,8 @@ def capture(error: BaseException, about: Mapping[str, Any]) -> None:
 
 
 def scrub(event: Event, hint: Hint) -> Event | None:
+    from apps.core.errors import DomainError
+
     error = (hint.get("exc_info") or (None, None))[1]
     if isinstance(error, DomainError) or not isinstance(error, Exception):
         return None

@@ -2,6 +2,8 @@
 each SQL statement in it, and for each job, which goes on with the trace of whoever asked for it.
 
 Spans hold names, patterns and numbers: nothing of what a caller sent, and no values.
+
+Imported with the logs, before the apps are there: nothing of theirs may be imported here.
 """
 
 import logging
@@ -28,7 +30,6 @@ from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from structlog.typing import EventDict
 
-from apps.core.middleware import GetResponse
 from apps.core.routes import method_of, route_of
 from config.environment import Environment, headers_of
 
@@ -116,7 +117,7 @@ def add_ids(_: object, __: str, event: EventDict) -> EventDict:
 
 
 class Traces:
-    def __init__(self, get_response: GetResponse) -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
