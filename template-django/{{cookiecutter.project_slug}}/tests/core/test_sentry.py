@@ -1,12 +1,21 @@
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sentry_sdk
+from django.db import OperationalError
+from django.http import HttpResponse
+from django.test import RequestFactory
+from sentry_sdk.envelope import Envelope
+from sentry_sdk.transport import Transport
 
+from apps.core import sentry
 from apps.core.doctor import check_production
+from apps.core.errors import DomainError, NotFoundError
 from apps.jobs.models import Job
 from config.environment import ROOT, Environment, load_environment
 from tests.core.observed import (
@@ -50,6 +59,89 @@ def told_by(receiver: Receiver) -> list[tuple[str, str]]:
         (event["transaction"], event["exception"]["values"][-1]["type"])
         for event in events_of(receiver)
     )
+
+
+@pytest.fixture
+def sent() -> Iterator[list[Any]]:
+    """What a client of this test alone would send."""
+    events: list[Any] = []
+
+    class Keeping(Transport):
+        def capture_envelope(self, envelope: Envelope) -> None:
+            events.append(envelope.get_event())
+
+    client = sentry_sdk.Client(
+        dsn="http://key@127.0.0.1:1/1",
+        transport=Keeping,
+        before_send=sentry.scrub,
+        default_integrations=False,
+        auto_enabling_integrations=False,
+    )
+    with sentry_sdk.new_scope() as scope:
+        scope.set_client(client)
+        yield events
+
+
+def error_with_a_stack(kind: type[BaseException]) -> BaseException:
+    try:
+        raise kind("secret")
+    except kind as error:
+        return error
+
+
+def test_an_error_is_sent_once_however_often_it_is_logged(sent: list[Any]) -> None:
+    first, second = error_with_a_stack(ValueError), error_with_a_stack(LookupError)
+    for error in (first, second, first):
+        sentry.report(None, "error", {"level": "error", "exc_info": error})
+
+    assert [event["exception"]["values"][0]["type"] for event in sent] == [
+        "ValueError",
+        "LookupError",
+    ]
+
+
+@pytest.mark.parametrize("kind", [DomainError, NotFoundError, KeyboardInterrupt])
+def test_a_refusal_and_an_interruption_are_no_errors(
+    sent: list[Any], kind: type[BaseException]
+) -> None:
+    error = error_with_a_stack(kind)
+    sentry.report(None, "error", {"level": "error", "exc_info": error})
+
+    assert not sent
+
+
+def test_warnings_and_lines_without_a_traceback_are_not_sent(sent: list[Any]) -> None:
+    error = error_with_a_stack(ValueError)
+    sentry.report(None, "warning", {"level": "warning", "exc_info": error})
+    sentry.report(None, "error", {"level": "error", "event": "unavailable"})
+    sentry.report(None, "error", {"level": "error", "exc_info": True})
+
+    assert not sent
+
+
+def test_an_error_leads_to_its_lines_in_the_log_and_to_its_trace(sent: list[Any]) -> None:
+    ids = {"trace_id": "1" * 32, "span_id": "2" * 16}
+    line = {"level": "error", "request_id": "abc", "secret": "secret", "event": "secret", **ids}
+    sentry.report(None, "error", line | {"exc_info": error_with_a_stack(ValueError)})
+
+    (event,) = sent
+    assert event["tags"] == {"request_id": "abc"}
+    assert event["contexts"]["trace"] == ids
+    assert "value" not in event["exception"]["values"][0]
+    del event["exception"]["values"][0]["stacktrace"]  # whose lines of this file say it
+    assert "secret" not in str(event)
+
+
+@pytest.mark.parametrize(
+    ("error", "count"), [(OperationalError("database is locked"), 1), (ValueError("no"), 0)]
+)
+def test_what_is_answered_with_503_is_sent_too(
+    sent: list[Any], error: Exception, count: int
+) -> None:
+    middleware = sentry.Sentry(lambda _: HttpResponse())
+    middleware.process_exception(RequestFactory().get("/"), error)
+
+    assert len(sent) == count
 
 
 @pytest.mark.slow
