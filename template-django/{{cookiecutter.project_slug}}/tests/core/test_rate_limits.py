@@ -208,6 +208,7 @@ def test_a_view_has_its_own_limit_or_none() -> None:
     assert get(client, *5 * ["/api/cheap/1"]) == 5 * [200]
 
 
+@pytest.mark.slow
 def test_pages_health_documentation_and_unknown_paths_are_not_limited(db: None) -> None:
     client = at()
 
