@@ -119,7 +119,7 @@ def test_a_migration_of_django_that_does_not_match_the_models_is_noticed(
     assert "Rename index jobs_ended on job to jobs_finished" in outcome.output
 
 
-@pytest.mark.parametrize("package", ["structlog", "pytest"])
+@pytest.mark.parametrize("package", ["structlog", "mypy"])
 def test_a_dropped_dependency_is_noticed(
     spoiled: Path, edit: Edit, tmp_path: Path, databases: Server, package: str
 ) -> None:
