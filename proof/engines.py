@@ -36,15 +36,15 @@ def comparisons(questionnaire: Questionnaire, strength: int = 3) -> list[Compari
             for name, question in questionnaire.asked(stack).items()
             if name == "project_slug" or not question.free_text
         }
-        factors["text"] = ["plain", "nasty"]
+        factors = questionnaire.one_by_one(factors | {"text": ["plain", "nasty"]})
 
         def accepts(row: Row, stack: str = stack) -> bool:
-            return questionnaire.accepts({"stack": stack} | row)
+            return questionnaire.accepts({"stack": stack} | questionnaire.together(row))
 
         array = cover(factors, strength, accepts)
         left_out = missing(factors, array, strength, accepts)
         assert not left_out, f"the covering array leaves out {left_out}"
-        for row in array:
+        for row in map(questionnaire.together, array):
             nasty = row.pop("text") == "nasty"
             given = {name: value for name, value in NASTY_TEXT.items() if nasty and name != "project_slug"}
             given |= {name: value for name, value in row.items() if value is not None}

@@ -146,7 +146,7 @@ def variants(questionnaire: Questionnaire, strength: int) -> tuple[list[Variant]
         running = factors_of_running_code(questionnaire, stack)
         if strength > 2:
             running["python_version"] = _words(questionnaire.questions["python_version"].values)
-        factors[stack] = running
+        factors[stack] = questionnaire.one_by_one(running)
         others: dict[str, list[str]] = {
             name: _words(question.values)
             for name, question in questionnaire.asked(stack).items()
@@ -154,14 +154,17 @@ def variants(questionnaire: Questionnaire, strength: int) -> tuple[list[Variant]
         }
         others |= _rotating(stack)
 
-        def accepts(row: Row, stack: str = stack) -> bool:
-            return possible(questionnaire, {"stack": stack} | row)
+        def in_words(row: Row) -> Row:
+            return {name: as_word(value) for name, value in questionnaire.together(row).items()}
 
-        array = cover(running, strength, accepts)
-        left_out = missing(running, array, strength, accepts)
+        def accepts(row: Row, stack: str = stack) -> bool:
+            return possible(questionnaire, {"stack": stack} | in_words(row))
+
+        array = cover(factors[stack], strength, accepts)
+        left_out = missing(factors[stack], array, strength, accepts)
         assert not left_out, f"the covering array leaves out {left_out}"
         given = True
-        for row in rotate(array, others, accepts):
+        for row in rotate([in_words(row) for row in array], others, accepts):
             words = {"stack": stack} | row
             if row.get("database") == "postgresql":
                 words["server"] = "given" if given else "own"

@@ -131,6 +131,25 @@ class Questionnaire:
             if name != "stack" and self._may_ask(question, stack)
         }
 
+    def one_by_one(self, factors: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        """Where several may be chosen, each choice is a factor of its own: else their sets would multiply all rows."""
+        split: dict[str, list[Any]] = {}
+        for name, values in factors.items():
+            if name in self.questions and self.questions[name].multiple:
+                split |= {f"{name}={choice}": [False, True] for choice in self.questions[name].choices.values()}
+            else:
+                split[name] = values
+        return split
+
+    def together(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The answers of a row of such factors; of a question some of whose choices are still open, none."""
+        answers = {name: value for name, value in row.items() if "=" not in name}
+        for name in dict.fromkeys(name.split("=")[0] for name in row if "=" in name):
+            chosen = {choice: row.get(f"{name}={choice}") for choice in self.questions[name].choices.values()}
+            if None not in chosen.values():
+                answers[name] = ",".join(choice for choice, is_chosen in chosen.items() if is_chosen)
+        return answers
+
     def _may_ask(self, question: Question, stack: str) -> bool:
         when = self.environment.from_string(question.when)
         named = meta.find_undeclared_variables(self.environment.parse(question.when)) & set(self.questions)

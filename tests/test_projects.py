@@ -39,7 +39,10 @@ def test_every_value_of_every_question_is_built_at_least_once() -> None:
     for stack in QUESTIONNAIRE.stacks:
         rows = [row.words for row in ROWS if row.words["stack"] == stack]
         for name, question in QUESTIONNAIRE.asked(stack).items():
-            if not question.free_text:
+            if question.multiple:
+                for choice in question.choices.values():
+                    assert {choice in row[name].split("+") for row in rows} == {False, True}, (name, choice)
+            elif not question.free_text:
                 assert len({row[name] for row in rows}) == len(question.values), name
         assert {row["text"] for row in rows} == {"plain", "nasty"}
     assert "6.0" in {row.words.get("django") for row in ROWS}
