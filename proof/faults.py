@@ -125,7 +125,8 @@ for line in sys.stdin:
     name, arguments = json.loads(line)
     began = time.monotonic()
     answer = globals()[name](*arguments)
-    print("ANSWER", json.dumps([answer, time.monotonic() - began]), flush=True)
+    # On a line of its own, also where another thread has written half of one to the log.
+    print("\\nANSWER", json.dumps([answer, time.monotonic() - began]), flush=True)
 """,
 }
 
