@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from alembic import command
 from fastapi import APIRouter, FastAPI
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from sqlalchemy import text
@@ -174,6 +175,26 @@ async def test_connections_that_are_closed_are_not_counted_any_more(counted: Fas
     assert during == {("used",): 2, ("idle",): 0}
     assert after == {("used",): 0, ("idle",): 2}
     assert disposed == {("used",): 0, ("idle",): 0}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes tell nothing")
+def test_workers_share_a_folder_that_goes_with_them_as_gauges_go_with_one_that_died(
+    settings: Settings,
+) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with metrics.of_all_workers(settings.model_copy(update={"workers": 2})):
+        folder = Path(os.environ[metrics.FOLDER])
+        files = {pid: folder / f"gauge_livesum_{pid}.db" for pid in (os.getpid(), ended.pid)}
+        for file in files.values():
+            MmapedDict(str(file)).close()  # type: ignore[no-untyped-call]
+        told = series(metrics.Metrics().text().decode(), "process_open_fds")
+
+        assert set(told) == {(str(os.getpid()),)}
+        assert list(folder.iterdir()) == [files[os.getpid()]]
+    assert not folder.exists()
+    with metrics.of_all_workers(settings):
+        assert metrics.FOLDER not in os.environ
 
 
 @pytest.fixture
