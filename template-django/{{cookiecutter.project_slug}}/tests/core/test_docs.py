@@ -8,6 +8,7 @@ from django.test import Client
 from pytest_django import Settings
 
 import config.urls
+from apps.core.docs import document_empty_filters
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +64,12 @@ def test_browsers_and_programs_have_their_ways_to_log_in(schema: dict[str, Any])
 @pytest.mark.slow
 def test_the_schema_is_valid_and_complete() -> None:
     call_command("spectacular", validate=True, fail_on_warn=True, stdout=io.StringIO())
+
+
+def test_a_filter_may_be_empty_and_a_limit_may_not() -> None:
+    places = [("query", "name"), ("query", "limit"), ("path", "pk")]
+    parameters: list[dict[str, Any]] = [{"in": place, "name": name} for place, name in places]
+
+    document_empty_filters({"paths": {"/rows": {"get": {"parameters": parameters}, "post": {}}}})
+
+    assert [one.get("allowEmptyValue") for one in parameters] == [True, None, None]

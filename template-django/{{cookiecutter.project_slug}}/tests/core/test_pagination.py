@@ -7,7 +7,9 @@ from rest_framework.generics import ListAPIView
 from rest_framework.permissions import AllowAny
 from rest_framework.serializers import ModelSerializer
 from rest_framework.test import APIRequestFactory
+from rest_framework.views import APIView
 
+from apps.core.pagination import CursorPagination
 from apps.users.models import User
 from tests.users.factories import make_user
 
@@ -94,3 +96,10 @@ def test_a_cursor_that_is_not_ours_is_refused(cursor: str, sort: str) -> None:
 
     assert response.status_code == 422
     assert "not one of ours" in response.data["detail"]
+
+
+def test_the_description_says_how_many_rows_a_page_may_have() -> None:
+    described = CursorPagination().get_schema_operation_parameters(APIView())
+    (limit,) = [one["schema"] for one in described if one["name"] == "limit"]
+
+    assert (limit["minimum"], limit["maximum"]) == (1, 200)
