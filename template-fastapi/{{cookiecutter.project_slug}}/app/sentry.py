@@ -100,7 +100,7 @@ def report(error: BaseException | None) -> None:
         return
     # A few exceptions take no attributes.
     with suppress(AttributeError):
-        error.reported = True  # type: ignore[attr-defined]
+        error.reported = True  # type: ignore[attr-defined]  # of our own
     request_id = structlog.contextvars.get_contextvars().get("request_id")
     sentry_sdk.capture_exception(error, tags={"request_id": request_id} if request_id else {})
 

@@ -96,7 +96,7 @@ class Tracing:
         end.start()
         await to_thread.run_sync(end.join, END_WITHIN)
         if end.is_alive():
-            exporter.shutdown()  # type: ignore[no-untyped-call]
+            exporter.shutdown()  # type: ignore[no-untyped-call]  # the library has no types
 
 
 class Statements:
@@ -122,7 +122,7 @@ class Statements:
         if context is None or not trace.get_current_span().is_recording():
             return
         operation = statement.lstrip().partition(" ")[0].upper()
-        context._span = self.tracer.start_span(  # type: ignore[attr-defined]
+        context._span = self.tracer.start_span(  # type: ignore[attr-defined]  # of our own
             operation,
             kind=SpanKind.CLIENT,
             attributes={

@@ -48,7 +48,7 @@ MOST_JOBS = 10_000  # that are looked at, however many there are
 RECENT = timedelta(hours=1)
 
 # When a series began is not worth a second series.
-disable_created_metrics()  # type: ignore[no-untyped-call]
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types
 requests = Counter("http_requests", "Answered requests", ["method", "route", "status"])
 seconds = Histogram(
     "http_request_duration_seconds", "From request to answer", ["method", "route"], buckets=BUCKETS
@@ -99,7 +99,7 @@ def all_numbers() -> bytes:
     registry = REGISTRY
     if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library has no types
         registry.register(Processes(Path(folder)))
         PlatformCollector(registry)
     jobs = CollectorRegistry()

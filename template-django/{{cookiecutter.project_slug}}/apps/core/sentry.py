@@ -134,7 +134,7 @@ def scrub(event: Event, hint: Hint) -> Event | None:
         return None
     # A few exceptions take no attributes.
     with suppress(AttributeError):
-        error.is_at_sentry = True  # type: ignore[attr-defined]
+        error.is_at_sentry = True  # type: ignore[attr-defined]  # of our own
     whole: Any = event
     keep(whole, KEPT)
     for exception in whole["exception"]["values"]:

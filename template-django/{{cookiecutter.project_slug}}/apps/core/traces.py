@@ -65,7 +65,7 @@ class Batches(BatchSpanProcessor):
     def shutdown(self) -> None:
         """Send what is left, for some seconds at most. Called at the end of the process."""
         self.span_exporter.ends = monotonic() + EXPORT_WITHIN
-        super().shutdown()  # type: ignore[no-untyped-call]
+        super().shutdown()  # type: ignore[no-untyped-call]  # the library has no types
 
 
 def provider_of(environment: Environment) -> TracerProvider:
