@@ -32,6 +32,11 @@ class Records(HistoricalRecords):
         if written is None or not written <= set(self.excluded_fields):
             super().post_save(instance, created, using, **kw)
 
+    def create_historical_record_m2ms(self, history_instance: Any, instance: Model) -> None:
+        # A new row has no others yet: nothing to ask for.
+        if history_instance.history_type != "+":
+            super().create_historical_record_m2ms(history_instance, instance)
+
 
 def is_tracked(model: type[Model]) -> bool:
     return hasattr(model._meta, "simple_history_manager_attribute")

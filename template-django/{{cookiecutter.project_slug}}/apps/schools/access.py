@@ -64,5 +64,9 @@ def sync_groups(user_id: int) -> None:
     if roles and not user.is_staff:
         user.is_staff = True
         user.save(update_fields=["is_staff"])
-    others = user.groups.exclude(name__in=GROUP_OF_ROLE.values())
-    user.groups.set([*others, *(group_of(Role(role)) for role in roles)])
+    held = set(user.groups.filter(name__in=GROUP_OF_ROLE.values()))
+    due = {group_of(Role(role)) for role in roles}
+    if lost := held - due:
+        user.groups.remove(*lost)
+    if won := due - held:
+        user.groups.add(*won)
