@@ -26,7 +26,10 @@ from app.mail import mail_server_of
 {% if cookiecutter.rate_limits %}
 from app.rate_windows import LimitStorage, LimitText
 {% endif %}
-{% if cookiecutter.rate_limits or cookiecutter.auth == "users" %}
+{% if cookiecutter.webhooks %}
+from app.webhooks.sources import Sources, sources_of
+{% endif %}
+{% if cookiecutter.rate_limits or cookiecutter.auth == "users" or cookiecutter.webhooks %}
 
 {% endif %}
 DRIVERS = {
@@ -113,6 +116,10 @@ class Settings(BaseSettings):
 {% endif %}
     max_body_size: int = Field(default=1_048_576, ge=1, description="bytes")
     idempotency_hours: int = Field(default=24, ge=1)
+{% if cookiecutter.webhooks %}
+    webhook_sources: Annotated[Sources, NoDecode] = Field(default={}, repr=False)
+    webhook_retention_days: int = Field(default=30, ge=1, description="of payloads that are done")
+{% endif %}
 {% if "metrics" in cookiecutter.observability %}
     metrics_token: SecretStr = Field(
         default=SecretStr(""), description="what a scraper of /metrics sends as Bearer"
@@ -141,6 +148,13 @@ class Settings(BaseSettings):
             return [name.strip() for name in value.split(",") if name.strip()]
         return value
 
+{% if cookiecutter.webhooks %}
+    @field_validator("webhook_sources", mode="plain")
+    @classmethod
+    def name_sources(cls, value: object) -> Sources:
+        return sources_of(value)
+
+{% endif %}
     @field_validator("database_url")
     @classmethod
     def name_a_database(cls, value: SecretStr) -> SecretStr:
