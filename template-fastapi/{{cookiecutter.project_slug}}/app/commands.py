@@ -25,6 +25,9 @@ from app.doctor import diagnose
 {% if cookiecutter.database == "postgresql" %}
 from app.embedded_postgresql import embedded_url
 {% endif %}
+{% if cookiecutter.jobs %}
+from app.jobs import commands as jobs
+{% endif %}
 from app.main import create_app
 from app.settings import Settings, explain, unknown_names
 {% if cookiecutter.auth == "users" %}
@@ -192,6 +195,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 {% if cookiecutter.auth != "none" %}
     callers.add_commands(commands, load_settings)
+{% endif %}
+{% if cookiecutter.jobs %}
+    jobs.add_commands(commands, load_settings)
+{% endif %}
+{% if cookiecutter.jobs or cookiecutter.auth != "none" %}
 
 {% endif %}
     options = parser.parse_args(arguments)

@@ -8,6 +8,10 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from app import docs, errors, health, logs{{ ["", "metrics", "sentry", "traces"] | select("in", cookiecutter.observability) | join(", ") }}
 from app.db import Database
+{% if cookiecutter.jobs %}
+from app.jobs.registry import load_handlers
+from app.jobs.worker import Workforce
+{% endif %}
 {% if cookiecutter.example %}
 from app.leads.router import router as leads
 {% endif %}
@@ -32,10 +36,16 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.database = Database(app.state.settings)
 {% if cookiecutter.auth == "users" %}
     app.state.accounts = Accounts.of(app.state.settings, app.state.database)
+{% endif %}
+{% if cookiecutter.jobs %}
+    app.state.workforce = Workforce(app.state.settings, app.state.database)
     yield
-    await app.state.accounts.post.close()
+    await app.state.workforce.stop()
 {% else %}
     yield
+{% endif %}
+{% if cookiecutter.auth == "users" %}
+    await app.state.accounts.post.close()
 {% endif %}
     await app.state.database.close()
 {% if cookiecutter.rate_limits %}
@@ -46,6 +56,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     logs.configure(settings)
+{% if cookiecutter.jobs %}
+    load_handlers()
+{% endif %}
 {% if "traces" in cookiecutter.observability %}
     tracing = traces.Tracing(settings)
 {% endif %}

@@ -114,6 +114,19 @@ class Settings(BaseSettings):
     rate_limit: LimitText = Field(default="120/minute", description="of a caller, for each route")
     rate_limit_storage: LimitStorage = SecretStr("memory")
 {% endif %}
+{% if cookiecutter.jobs %}
+    embedded_worker: bool = Field(default=True, description="jobs run in the web process, too")
+    worker_concurrency: int = Field(
+        default=10, ge=1, description="jobs at once in each process; each has a connection"
+    )
+    worker_poll: float = Field(
+        default=1, gt=0, description="seconds until a worker that was not woken looks by itself"
+    )
+    job_lease: float = Field(
+        default=30, ge=0.5, description="seconds until a dead worker's jobs are taken over"
+    )
+    job_retention_days: int = Field(default=30, ge=1, description="after they were finished")
+{% endif %}
     max_body_size: int = Field(default=1_048_576, ge=1, description="bytes")
     idempotency_hours: int = Field(default=24, ge=1)
 {% if cookiecutter.webhooks %}

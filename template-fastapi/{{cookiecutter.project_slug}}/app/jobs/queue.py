@@ -64,8 +64,12 @@ def startable(table: Table, moment: datetime) -> ColumnElement[bool]:
     )
 
 
-def expired(table: Table, moment: datetime) -> ColumnElement[bool]:
-    return and_(in_state(table, State.RUNNING), table.c.lease_until < moment)
+def expired(table: Table, moment: datetime, lease: timedelta | None) -> ColumnElement[bool]:
+    over = table.c.lease_until < moment
+    if lease is not None:
+        # Nobody took it for that long: the machine's clock was put back.
+        over = or_(over, table.c.lease_until > moment + 2 * lease)
+    return and_(in_state(table, State.RUNNING), over)
 
 
 def locked(rows: Select[Any]) -> Select[Any]:
@@ -114,12 +118,15 @@ async def _take(
     return (await session.execute(statement)).all()
 
 
-async def recover(session: Executes, model: type[Work]) -> Sequence[Row[Any]]:
+async def recover(
+    session: Executes, model: type[Work], *, lease: timedelta | None = None
+) -> Sequence[Row[Any]]:
     """Give back what workers had that are gone: id and new state of each. The attempt counts, so
-    that a row that ends its worker each time is dead in the end."""
+    that a row that ends its worker each time is dead in the end. `lease`: as long as workers take
+    rows for."""
     table = model.__table__
     spent = table.c.attempts >= table.c.max_attempts
-    rows = select(table.c.id).where(expired(table, now()))
+    rows = select(table.c.id).where(expired(table, now(), lease))
     statement = (
         update(table)
         .where(table.c.id.in_(locked(rows)))
@@ -182,7 +189,8 @@ async def fail(
     dead = final or row.attempts >= row.max_attempts
     values: dict[str, Any] = {"state": State.DEAD, "finished_at": now()}
     if not dead:
-        values = {"state": State.WAITING, "due_at": now() + (after or pause(row.attempts))}
+        delay = pause(row.attempts) if after is None else after
+        values = {"state": State.WAITING, "due_at": now() + delay}
     left = await _leave(session, model, row, last_error=describe(error), **values)
     return values["state"] if left else None
 
@@ -256,12 +264,12 @@ async def purge(
     return len(gone.all())
 
 
-async def is_due(session: Executes, model: type[Work]) -> bool:
+async def is_due(session: Executes, model: type[Work], *, lease: timedelta | None = None) -> bool:
     """Whether there may be something to take or to recover: a question that locks nothing."""
     table = model.__table__
     moment = now()
     waiting = exists().where(in_state(table, State.WAITING), table.c.due_at <= moment)
-    lost = exists().where(expired(table, moment))
+    lost = exists().where(expired(table, moment, lease))
     return bool(await session.scalar(select(or_(waiting, lost))))
 
 
