@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     rate_limit: LimitText = Field(default="120/minute", description="of a caller, for each route")
     rate_limit_storage: LimitStorage = SecretStr("memory")
 {% endif %}
-{% if cookiecutter.jobs %}
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
     embedded_worker: bool = Field(default=True, description="jobs run in the web process, too")
     worker_concurrency: int = Field(
         default=10, ge=1, description="jobs at once in each process; each has a connection"

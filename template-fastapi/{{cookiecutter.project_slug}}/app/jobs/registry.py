@@ -109,6 +109,10 @@ def name_of(function: Function) -> str:
 def load_handlers() -> None:
     """Import all of `app/handlers/`, so that what it registers is known."""
     import_module("app.jobs.retention")
+{% if cookiecutter.webhooks %}
+    import_module("app.webhooks.retention")
+    import_module("app.webhooks.handlers")
+{% endif %}
     if find_spec(HANDLERS) is not None:
         package = import_module(HANDLERS)
         for module in walk_packages(package.__path__, f"{HANDLERS}."):

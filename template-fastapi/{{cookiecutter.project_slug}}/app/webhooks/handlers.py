@@ -103,15 +103,16 @@ def order_key_of(event: Event) -> str | None:
         return None
     try:
         value = handler.order_by(event)
+        key = None if value is None else f"{event.source} {value}"
     except Exception as error:
         # The type alone: a message may have a part of the payload in it.
         structlog.get_logger().warning(
             "webhook_without_order", source=event.source, error=type(error).__name__
         )
         return None
-    key = f"{event.source} {value}"
-    plain = len(key) <= MOST_KEY and "\x00" not in key
-    return None if value is None else key if plain else hash_of(key.encode(errors="replace"))
+    if key is None or (len(key) <= MOST_KEY and key.isprintable()):
+        return key
+    return hash_of(key.encode(errors="surrogatepass"))
 
 
 async def run_event(session: AsyncSession, row: Claimed) -> State:
@@ -120,9 +121,7 @@ async def run_event(session: AsyncSession, row: Claimed) -> State:
         return State.IGNORED
     if row.body is None:
         raise GiveUpError("Its payload was purged.")
-    event = Event(
-        row.source, row.event_id, row.event_type, row.body, row.headers, row.created_at
-    )
+    event = Event(row.source, row.event_id, row.event_type, row.body, row.headers, row.created_at)
     await handler.handle(event, session)
     return State.DONE
 

@@ -90,7 +90,7 @@ class Intake:
         """What became of each."""
         try:
             await self._insert(rows)
-        except Exception as error:  # noqa: BLE001 - whoever waits gets it
+        except Exception as error:
             if len(rows) > 1 and isinstance(error, DBAPIError) and not error.connection_invalidated:
                 # One of them is bad, or another process wrote the same ones in another order.
                 return [outcome for row in rows for outcome in await self._write([row])]

@@ -1,6 +1,8 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from time import time
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from pydantic import BaseModel
 
 from app.errors import DomainError, NotFoundError
@@ -14,7 +16,15 @@ from app.webhooks.signatures.scheme import BadSignatureError, Delivery
 # What is kept of the headers: nothing that proves who sent it.
 KEPT_HEADERS = ("content-type", "user-agent")
 
-router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.webhooks = Intake(app.state.database, wake=app.state.workforce.bell.ring)
+    yield
+    await app.state.webhooks.close()
+
+
+router = APIRouter(prefix="/webhooks", tags=["webhooks"], lifespan=lifespan)
 
 
 class Received(BaseModel):

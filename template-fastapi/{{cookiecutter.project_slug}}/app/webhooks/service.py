@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, Select, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import NotFoundError, UnprocessableError
@@ -46,14 +46,9 @@ async def get_event(session: AsyncSession, *, event_id: int) -> WebhookEvent:
     return event
 
 
-async def list_events(
-    session: AsyncSession, *, matching: EventFilter, limit: int
-) -> list[dict[str, Any]]:
-    """The newest first."""
-    rows = await session.execute(
-        select(*SHOWN).where(*matching.conditions).order_by(EVENTS.c.id.desc()).limit(limit)
-    )
-    return [dict(row) for row in rows.mappings()]
+def events(matching: EventFilter) -> Select[Any]:
+    """Without payloads and leases."""
+    return select(*SHOWN).where(*matching.conditions)
 
 
 async def replay(session: AsyncSession, *, ids: Iterable[int]) -> list[int]:
@@ -79,14 +74,14 @@ async def replay_one(session: AsyncSession, *, event_id: int) -> None:
 
 
 async def replay_matching(session: AsyncSession, *, matching: EventFilter) -> int:
-    """How many of up to `AT_ONCE`, the oldest first."""
+    """How many of up to `AT_ONCE`, the oldest first. Raises UnprocessableError without a state:
+    nobody means all that was ever done."""
+    if matching.state not in queue.FINISHED:
+        states = ", ".join(queue.FINISHED)
+        raise UnprocessableError(f"Say in which state they are: {states}.")
     found = await session.scalars(
         select(EVENTS.c.id)
-        .where(
-            *matching.conditions,
-            queue.in_state(EVENTS, *queue.FINISHED),
-            EVENTS.c.body.is_not(None),
-        )
+        .where(*matching.conditions, EVENTS.c.body.is_not(None))
         .order_by(EVENTS.c.id)
         .limit(AT_ONCE)
     )

@@ -8,13 +8,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from app.webhooks.signatures.scheme import Source
 {% if "hmac" in cookiecutter.webhooks %}
 from app.webhooks.signatures.hmac import HmacSource
 {% endif %}
 {% if "n8n" in cookiecutter.webhooks %}
 from app.webhooks.signatures.n8n import N8nSource
 {% endif %}
+from app.webhooks.signatures.scheme import Source
 {% if "standard" in cookiecutter.webhooks %}
 from app.webhooks.signatures.standard import StandardSource
 {% endif %}

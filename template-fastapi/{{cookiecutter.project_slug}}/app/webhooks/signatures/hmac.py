@@ -38,9 +38,7 @@ def verify(
     type_header: str = "",
 ) -> Identity:
     """Raises BadSignatureError."""
-    check_hmac(
-        delivery, secrets, name=name, algorithm=algorithm, encoding=encoding, prefix=prefix
-    )
+    check_hmac(delivery, secrets, name=name, algorithm=algorithm, encoding=encoding, prefix=prefix)
     event = json_of(delivery.body) if id_field or type_field else None
     event_type = field_of(event, type_field) or delivery.headers.get(type_header.lower(), "")
     return identity(field_of(event, id_field), event_type, otherwise=delivery.body)
@@ -74,9 +72,7 @@ class HmacSource(Source):
     def sample(self, event_type: str, event_id: str, *, url: str, at: float) -> Delivery:
         kind = event_type or "sample"
         body = json_body(kind, event_id, id_field=self.id_field, type_field=self.type_field)
-        signature = hmac_of(
-            self.keys[0], body, algorithm=self.algorithm, encoding=self.encoding
-        )
+        signature = hmac_of(self.keys[0], body, algorithm=self.algorithm, encoding=self.encoding)
         headers = {"content-type": "application/json", self.header: f"{self.prefix}{signature}"}
         if self.type_header:
             headers[self.type_header] = kind

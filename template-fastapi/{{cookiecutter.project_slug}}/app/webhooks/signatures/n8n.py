@@ -37,9 +37,7 @@ def check_jwt(delivery: Delivery, secrets: Sequence[str], *, name: str, algorith
     token = header(delivery, name).removeprefix("Bearer ").strip()
     for secret in secrets:
         try:
-            jwt.decode(
-                token, secret, [algorithm], options={"verify_aud": False}, leeway=LEEWAY
-            )
+            jwt.decode(token, secret, [algorithm], options={"verify_aud": False}, leeway=LEEWAY)
         except jwt.PyJWTError:
             continue
         return
@@ -102,7 +100,8 @@ class N8nSource(Source):
         if self.auth == "hmac":
             return hmac_of(key, body, algorithm=self.algorithm, encoding=self.encoding)
         if self.auth == "jwt":
-            # With public keys the private one is n8n's: there is nothing to sign a sample with.
+            if not self.jwt_algorithm.startswith("HS"):
+                raise ValueError("Only n8n has the private key: send the sample from there.")
             claims = {"iat": int(at), "exp": int(at) + 60}
             return "Bearer " + jwt.encode(claims, key, algorithm=self.jwt_algorithm)
         return key

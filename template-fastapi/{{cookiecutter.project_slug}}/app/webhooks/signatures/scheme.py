@@ -75,7 +75,8 @@ class Source(BaseModel):
         raise NotImplementedError
 
     def sample(self, event_type: str, event_id: str, *, url: str, at: float) -> Delivery:
-        """A delivery as the sender makes it, signed with the first secret."""
+        """A delivery as the sender makes it, signed with the first secret. Raises ValueError when
+        we cannot."""
         raise NotImplementedError
 
 
@@ -109,15 +110,19 @@ def check_any(given: Iterable[bytes], expected: Iterable[bytes]) -> None:
 
 
 def check_hmac(
-    delivery: Delivery, keys: Iterable[str], *, name: str, algorithm: str, encoding: str, prefix: str
+    delivery: Delivery,
+    keys: Iterable[str],
+    *,
+    name: str,
+    algorithm: str,
+    encoding: str,
+    prefix: str,
 ) -> None:
     """An HMAC of the raw body in a header, which may have several with commas between them.
 
     Raises BadSignatureError.
     """
-    given = [
-        one.strip().removeprefix(prefix).encode() for one in header(delivery, name).split(",")
-    ]
+    given = [one.strip().removeprefix(prefix).encode() for one in header(delivery, name).split(",")]
     if encoding == "hex":
         given = [one.lower() for one in given]
     expected = [hmac_of(key, delivery.body, algorithm=algorithm, encoding=encoding) for key in keys]

@@ -48,7 +48,8 @@ def verify(delivery: Delivery, secrets: Sequence[str], *, at: float, tolerance: 
     event_id = header(delivery, "webhook-id", "svix-id")
     timestamp = header(delivery, "webhook-timestamp", "svix-timestamp")
     pairs = [
-        one.partition(",") for one in header(delivery, "webhook-signature", "svix-signature").split()
+        one.partition(",")
+        for one in header(delivery, "webhook-signature", "svix-signature").split()
     ]
     given = [value.encode() for version, _, value in pairs if version == "v1"]
     if not given:
