@@ -178,7 +178,7 @@ QUESTIONS = r'''{
     "{#- rate_limits: how often one caller may ask -#}\n{% if not (rate_limits | default(false)) %}\napp/rate_limits.py\napp/rate_windows.py\ntests/test_rate_limits.py\n{% endif %}",
     "{#- rate_limits_of_users: people are counted as themselves -#}\n{% if not (rate_limits | default(false)) or (auth | default(\"none\")) != \"users\" %}\ntests/users/test_rate_limits.py\n{% endif %}",
     "{#- rate_limits_by_key: keys are counted as themselves -#}\n{% if not (rate_limits | default(false)) or (auth | default(\"none\")) != \"api_key\" %}\ntests/api_keys/test_rate_limits.py\n{% endif %}",
-    "{#- jobs: durable background work -#}\n{% if not (jobs | default(false)) and not (webhooks | default([])) %}\napp/handlers/__init__.py\napp/jobs\ntests/jobs\nmigrations/versions/0004_jobs.py\n{% endif %}",
+    "{#- jobs: durable background work -#}\n{% if not (jobs | default(false)) and not (webhooks | default([])) %}\napp/handlers\napp/jobs\ntests/jobs\nmigrations/versions/0004_jobs.py\n{% endif %}",
     "{#- webhooks: events of senders, kept before they are answered -#}\n{% if not (webhooks | default([])) %}\napp/webhooks\ntests/webhooks\nmigrations/versions/0005_webhooks.py\n{% endif %}",
     "{#- webhooks_stripe: signatures of Stripe -#}\n{% if \"stripe\" not in (webhooks | default([])) %}\napp/webhooks/signatures/stripe.py\ntests/webhooks/test_stripe.py\n{% endif %}",
     "{#- webhooks_twilio: signatures of Twilio -#}\n{% if \"twilio\" not in (webhooks | default([])) %}\napp/webhooks/signatures/twilio.py\ntests/webhooks/test_twilio.py\n{% endif %}",
@@ -186,6 +186,7 @@ QUESTIONS = r'''{
     "{#- webhooks_standard: signatures of Standard Webhooks -#}\n{% if \"standard\" not in (webhooks | default([])) %}\napp/webhooks/signatures/standard.py\ntests/webhooks/test_standard.py\n{% endif %}",
     "{#- webhooks_hmac: an HMAC in a header -#}\n{% if \"hmac\" not in (webhooks | default([])) %}\napp/webhooks/signatures/hmac.py\ntests/webhooks/test_hmac.py\n{% endif %}",
     "{#- webhooks_api: operating webhooks over HTTP -#}\n{% if not (webhooks | default([])) or (auth | default(\"none\")) == \"none\" %}\napp/webhooks/admin.py\napp/webhooks/schemas.py\ntests/webhooks/test_admin.py\n{% endif %}",
+    "{#- jobs_metrics: how much work there is -#}\n{% if (not (jobs | default(false)) and not (webhooks | default([]))) or \"metrics\" not in (observability | default([])) %}\napp/jobs/metrics.py\ntests/jobs/test_metrics.py\n{% endif %}",
     "{#- embedded_postgresql: a PostgreSQL from a wheel, for development and tests without a server -#}\n{% if (database | default(\"sqlite\")) != \"postgresql\" %}\napp/embedded_postgresql.py\ntests/postgresql.py\n{% endif %}",
     "{#- migrations: belong to the user from the day the project is made, as handlers do -#}\n{% if (_copier_operation | default(\"copy\")) == \"update\" %}\napp/handlers/__init__.py\nmigrations/versions/0001_initial.py\nmigrations/versions/0002_api_keys.py\nmigrations/versions/0002_users.py\nmigrations/versions/0003_leads.py\nmigrations/versions/0004_jobs.py\nmigrations/versions/0005_webhooks.py\n{% endif %}"
   ],

@@ -11,23 +11,17 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import logs
 from app.db import Database, now
 from app.errors import DomainError
 from app.jobs import queue, service
 from app.jobs.models import Job, State
-from app.jobs.registry import load_handlers
-from app.jobs.waking import Bell
-from app.jobs.worker import Worker
+from app.main import create_app
 from app.settings import Settings
 
 
 def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
     def worker(_: argparse.Namespace) -> None:
-        settings = load_settings()
-        logs.configure(settings)
-        load_handlers()
-        asyncio.run(work(settings))
+        asyncio.run(work(load_settings()))
 
     def list_all(options: argparse.Namespace) -> None:
         state = State(options.state) if options.state else None
@@ -81,24 +75,20 @@ def positive(text: str) -> int:
 
 
 async def work(settings: Settings) -> None:
-    """Until the first SIGTERM or SIGINT; the second one does not wait for handlers."""
-    database = Database(settings)
-    bell = Bell(settings, database)
-    worker = Worker(settings, bell)
-    loop = asyncio.get_running_loop()
+    """The application without its server. Until the first SIGTERM or SIGINT; the second one does not
+    wait for handlers."""
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
 
     def stop(number: int, _: object) -> None:
         signal.signal(number, signal.SIG_DFL)
-        loop.call_soon_threadsafe(worker.stop)
+        loop.call_soon_threadsafe(told.set)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    print(f"Running jobs, {settings.worker_concurrency} at once.", flush=True)
-    try:
-        await worker.run()
-    finally:
-        await bell.close()
-        await database.close()
+    app = create_app(settings.model_copy(update={"embedded_worker": True}))
+    async with app.router.lifespan_context(app):
+        print(f"Running jobs, {settings.worker_concurrency} at once.", flush=True)
+        await told.wait()
 
 
 @asynccontextmanager
