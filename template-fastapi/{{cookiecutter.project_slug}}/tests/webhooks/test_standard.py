@@ -54,6 +54,7 @@ def test_what_was_signed_is_its_event(at: float, prefix: str) -> None:
 
 def test_a_secret_may_stand_without_its_prefix() -> None:
     assert check(signed(), secret().removeprefix("whsec_")).id == "msg_1"
+    assert check(signed(), secret().rstrip("=")).id == "msg_1"
 
 
 def test_old_and_new_secrets_are_good_while_they_are_changed() -> None:
@@ -89,7 +90,7 @@ def test_what_is_forged_changed_or_of_another_time_is_refused(
         check(delivery)
 
 
-@pytest.mark.parametrize("wrong", ["whsec_", "whsec_not base64!", "whsec_abc"])
+@pytest.mark.parametrize("wrong", ["whsec_", "whsec_not base64!", "whsec_a"])
 def test_a_secret_that_was_not_copied_whole_is_refused(wrong: str) -> None:
     with pytest.raises(MistakesError, match="copy it once more, whole"):
         sources_of({"svix": {"type": "standard", "secrets": [wrong]}})

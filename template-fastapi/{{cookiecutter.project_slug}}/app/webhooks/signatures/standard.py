@@ -31,8 +31,10 @@ PREFIX = "whsec_"
 
 def key_of(secret: str) -> bytes:
     """Raises ValueError when it is not in base64."""
+    text = secret.removeprefix(PREFIX).rstrip("=")
     try:
-        return base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+        # Some senders leave the padding out.
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except binascii.Error:
         raise ValueError("is not in base64") from None
 
