@@ -144,6 +144,17 @@ QUESTIONS = r'''{
       "multiselect": false,
       "when": "{{ stack == 'fastapi' }}",
       "validator": "{% from \"questions/checks.jinja\" import only_fastapi %} {{ only_fastapi(stack, \"jobs\", not jobs) }}"
+    },
+    {
+      "name": "broker",
+      "choices": [
+        "embedded",
+        "redis",
+        "rabbitmq"
+      ],
+      "multiselect": false,
+      "when": "{{ stack == 'django' or jobs }}",
+      "validator": "{% if stack == \"fastapi\" and broker != \"embedded\" and not jobs %} The broker carries jobs: say yes to jobs, or choose the broker embedded. {% elif stack == \"fastapi\" and broker != \"embedded\" and deploy == \"aws\" %} The deploy aws of the FastAPI stack has no broker: choose the broker embedded, or the deploy none. {% endif %}"
     }
   ],
   "exclude": [
@@ -166,6 +177,7 @@ QUESTIONS = r'''{
     "{#- rate_limits_of_users: people are counted as themselves -#}\n{% if not (rate_limits | default(false)) or (auth | default(\"none\")) != \"users\" %}\ntests/users/test_rate_limits.py\n{% endif %}",
     "{#- rate_limits_by_key: keys are counted as themselves -#}\n{% if not (rate_limits | default(false)) or (auth | default(\"none\")) != \"api_key\" %}\ntests/api_keys/test_rate_limits.py\n{% endif %}",
     "{#- jobs: durable background work -#}\n{% if not (jobs | default(false)) %}\napp/handlers\napp/jobs\ntests/jobs\nmigrations/versions/0004_jobs.py\n{% endif %}",
+    "{#- celery: jobs by way of a broker -#}\n{% if (broker | default(\"embedded\")) == \"embedded\" %}\napp/jobs/celery.py\napp/jobs/celery_worker.py\ntests/jobs/test_celery.py\n{% endif %}",
     "{#- jobs_metrics: how much work there is -#}\n{% if not (jobs | default(false)) or \"metrics\" not in (observability | default([])) %}\napp/jobs/metrics.py\ntests/jobs/test_metrics.py\n{% endif %}",
     "{#- embedded_postgresql: a PostgreSQL from a wheel, for development and tests without a server -#}\n{% if (database | default(\"sqlite\")) != \"postgresql\" %}\napp/embedded_postgresql.py\ntests/postgresql.py\n{% endif %}",
     "{#- migrations: belong to the user from the day the project is made, as handlers do -#}\n{% if (_copier_operation | default(\"copy\")) == \"update\" %}\napp/handlers/__init__.py\nmigrations/versions/0001_initial.py\nmigrations/versions/0002_api_keys.py\nmigrations/versions/0002_users.py\nmigrations/versions/0003_leads.py\nmigrations/versions/0004_jobs.py\n{% endif %}"

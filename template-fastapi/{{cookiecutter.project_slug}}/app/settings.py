@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Annotated, Literal, Self
 {% if "traces" in cookiecutter.observability %}
 from urllib.parse import unquote, urlsplit
-{% elif cookiecutter.auth == "users" or "sentry" in cookiecutter.observability %}
+{% elif cookiecutter.auth == "users" or "sentry" in cookiecutter.observability or cookiecutter.broker != "embedded" %}
 from urllib.parse import urlsplit
 {% endif %}
 
@@ -37,6 +37,11 @@ DRIVERS = {
 {% if "traces" in cookiecutter.observability %}
 # What spans carry as the name of this service.
 SERVICE = {{ cookiecutter.project_slug | tojson }}
+{% endif %}
+{% if cookiecutter.broker == "redis" %}
+BROKERS = ("redis", "rediss")
+{% elif cookiecutter.broker == "rabbitmq" %}
+BROKERS = ("amqp", "amqps")
 {% endif %}
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
@@ -110,6 +115,11 @@ class Settings(BaseSettings):
 {% if cookiecutter.rate_limits %}
     rate_limit: LimitText = Field(default="120/minute", description="of a caller, for each route")
     rate_limit_storage: LimitStorage = SecretStr("memory")
+{% endif %}
+{% if cookiecutter.broker != "embedded" %}
+    broker_url: SecretStr = Field(
+        default=SecretStr(""), description="empty, in development: jobs wait in the database alone"
+    )
 {% endif %}
 {% if cookiecutter.jobs %}
     embedded_worker: bool = Field(default=True, description="jobs run in the web process, too")
@@ -239,6 +249,31 @@ class Settings(BaseSettings):
         return value
 
 {% endif %}
+{% if cookiecutter.broker != "embedded" %}
+    @field_validator("broker_url")
+    @classmethod
+    def name_a_broker(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        try:
+            parts = urlsplit(url)
+            known = bool(parts.hostname) and parts.scheme in BROKERS and parts.port != 0
+        except ValueError:
+            known = False
+        if url and not known:
+            raise ValueError(
+{% endif %}
+{% if cookiecutter.broker == "redis" %}
+                "is not a URL of Redis, the broker of this project: write it like"
+                " redis://user:password@host:6379/0, or leave it out in development"
+{% elif cookiecutter.broker == "rabbitmq" %}
+                "is not a URL of RabbitMQ, the broker of this project: write it like"
+                " amqp://user:password@host:5672/name, or leave it out in development"
+{% endif %}
+{% if cookiecutter.broker != "embedded" %}
+            )
+        return value
+
+{% endif %}
     @model_validator(mode="after")
     def have_what_production_needs(self) -> Self:
         if self.environment == "production" and (missing := self.missing_in_production()):
@@ -257,6 +292,9 @@ class Settings(BaseSettings):
             "secret_key",
             "database_url",
             "allowed_hosts",
+{% if cookiecutter.broker != "embedded" %}
+            "broker_url",
+{% endif %}
 {% if cookiecutter.auth == "users" %}
             "public_url",
             "email_url",

@@ -92,6 +92,27 @@ async def claim(
     return sorted(rows, key=lambda row: (row.due_at, row.id))
 
 
+async def startable_ids(
+    session: Executes,
+    model: type[Work],
+    *,
+    limit: int,
+    before: datetime | None = None,
+    order_key: str | None = None,
+) -> Sequence[int]:
+    """What could be claimed, and was due before: without taking it."""
+    table = model.__table__
+    ids = (
+        select(table.c.id)
+        .where(startable(table, before or now()))
+        .order_by(table.c.due_at, table.c.id)
+        .limit(limit)
+    )
+    if order_key is not None:
+        ids = ids.where(table.c.order_key == order_key)
+    return (await session.scalars(ids)).all()
+
+
 async def claim_one(
     session: Executes, model: type[Work], row_id: int, *, lease: timedelta
 ) -> Claimed | None:
