@@ -6,13 +6,14 @@ done once.
 
 import asyncio
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from celery import Celery
 
 from app.db import Database
 from app.jobs import worker
+from app.jobs.queue import describe
 from app.jobs.waking import UNKNOWN, Work
 from app.settings import Settings
 
@@ -137,3 +138,20 @@ class Workforce(worker.Workforce):
         await super().stop()
         if self.sender is not None:
             await self.sender.close()
+
+
+async def check_broker(settings: Settings) -> tuple[Literal["ok", "warning"], str]:
+    """For `just doctor`."""
+    if not settings.broker_url.get_secret_value():
+        return "ok", "There is no broker: the web process runs jobs."
+    app = celery_of(settings)
+
+    def connect() -> None:
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=5, interval_start=0)
+
+    try:
+        await asyncio.to_thread(connect)
+    except Exception as error:
+        return "warning", f"The broker does not answer, so jobs wait: {describe(error)}"
+    return "ok", "The broker answers."

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.commands import main
 from app.db import Database, now
 from app.jobs import celery_worker, queue
-from app.jobs.celery import Sender, Workforce
+from app.jobs.celery import Sender, Workforce, check_broker
 from app.jobs.celery_worker import Sweeper
 from app.jobs.models import Job, State
 from app.jobs.registry import job
@@ -35,7 +35,7 @@ from tests.jobs.working import (
     write_effect,
 )
 
-CLOSED = "{{ 'redis' if cookiecutter.broker == 'redis' else 'amqp' }}://127.0.0.1:1"
+CLOSED = "{{ "redis" if cookiecutter.broker == "redis" else "amqp" }}://127.0.0.1:1"
 
 
 class Kept(Sender):
@@ -207,6 +207,16 @@ async def test_a_row_is_done_when_it_is_its_turn_and_then_the_next_one_is_sent(
 
     assert await effects(database) == 1
     assert sender.sent == [("jobs", second)]
+
+
+async def test_doctor_says_whether_the_broker_answers(quick: Settings) -> None:
+    assert await check_broker(quick) == ("ok", "There is no broker: the web process runs jobs.")
+
+    level, text = await check_broker(with_broker(quick, CLOSED))
+    assert level == "warning"
+    assert text.startswith("The broker does not answer, so jobs wait: ")
+    if url := os.environ.get("TEST_BROKER_URL"):
+        assert await check_broker(with_broker(quick, url)) == ("ok", "The broker answers.")
 
 
 def test_beat_needs_a_broker(monkeypatch: pytest.MonkeyPatch, quick: Settings) -> None:
