@@ -67,11 +67,28 @@ class Hands:
                 await self._told.wait()
 
     def do(self, table: str, row_id: int) -> None:
-        asyncio.run_coroutine_threadsafe(self.worker.do_one(table, row_id), self.loop).result()
+        asyncio.run_coroutine_threadsafe(do_one(self.worker, table, row_id), self.loop).result()
 
     def hurry(self, **_: Any) -> None:
         """Celery waits for what runs, for ever; we do not."""
         asyncio.run_coroutine_threadsafe(self.worker.end_handlers(), self.loop)
+
+
+async def do_one(worker: Worker, table: str, row_id: int) -> None:
+    """Do this row, if it is its turn, and send the one that had to wait for it."""
+    if table not in KINDS:
+        logger.warning("work_unknown", table=table)
+        return
+    model = KINDS[table].model
+    async with worker.database.readers() as session:
+        row = await queue.claim_one(session, model, row_id, lease=worker.lease)
+    if row is None:
+        return
+    await asyncio.wait([worker.start(KINDS[table], row).task])
+    if row.order_key is not None:
+        async with worker.database.readers() as session:
+            following = await queue.startable_ids(session, model, limit=1, order_key=row.order_key)
+        worker.bell.ring([(table, one) for one in following])
 
 
 def work(settings: Settings) -> None:

@@ -268,7 +268,7 @@ async def purge(
     *,
     before: datetime,
     dead: bool = False,
-    limit: int = PURGE_AT_ONCE,
+    limit: int | None = None,
 ) -> int:
     """Delete up to `limit` rows that were finished before; those that are dead only when asked to."""
     table = model.__table__
@@ -277,7 +277,7 @@ async def purge(
         select(table.c.id)
         .where(table.c.finished_at < before, in_state(table, *states))
         .order_by(table.c.finished_at)
-        .limit(limit)
+        .limit(limit or PURGE_AT_ONCE)
     )
     gone = await session.execute(
         delete(table).where(table.c.id.in_(locked(rows))).returning(table.c.id)

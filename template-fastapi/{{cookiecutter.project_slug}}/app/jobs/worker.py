@@ -92,25 +92,6 @@ class Worker:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.database.close()
 
-    async def do_one(self, table: str, row_id: int) -> None:
-        """Do this row, if it is its turn, for somebody else who says what to do."""
-        kind = next((one for one in self.kinds if one.model.__tablename__ == table), None)
-        if kind is None:
-            logger.warning("work_unknown", table=table)
-            return
-        async with self.database.readers() as session:
-            row = await queue.claim_one(session, kind.model, row_id, lease=self.lease)
-        if row is None:
-            return
-        handling = self._start(Handling(kind, row))
-        await asyncio.wait([handling.task])
-        if row.order_key is not None:
-            async with self.database.readers() as session:
-                following = await queue.startable_ids(
-                    session, kind.model, limit=1, order_key=row.order_key
-                )
-            self.bell.ring([(table, one) for one in following])
-
     async def _work(self) -> None:
         next_look = 0.0
         while not self._stopping:
@@ -162,9 +143,10 @@ class Worker:
                 rows = await queue.claim(session, kind.model, limit=limit, lease=self.lease)
             self._more |= len(rows) == limit
             for row in rows:
-                self._start(Handling(kind, row))
+                self.start(kind, row)
 
-    def _start(self, handling: Handling) -> Handling:
+    def start(self, kind: Kind, row: Claimed) -> Handling:
+        handling = Handling(kind, row)
         handling.task = asyncio.create_task(self._handle(handling))
         self.handling.add(handling)
         handling.task.add_done_callback(lambda _: self._ended(handling))

@@ -15,7 +15,7 @@ from app.commands import main
 from app.db import Database, now
 from app.jobs import celery_worker, queue
 from app.jobs.celery import Sender, Workforce, check_broker
-from app.jobs.celery_worker import Sweeper
+from app.jobs.celery_worker import Sweeper, do_one
 from app.jobs.models import Job, State
 from app.jobs.registry import job
 from app.jobs.waking import Bell, Work
@@ -198,11 +198,11 @@ async def test_a_row_is_done_when_it_is_its_turn_and_then_the_next_one_is_sent(
     bell.listeners.add(sender.send)
     worker = Worker(quick, bell)
     async with worker.handlers():
-        await worker.do_one("jobs", second)
+        await do_one(worker, "jobs", second)
         assert await effects(database) == 0
-        await worker.do_one("jobs", first)
-        await worker.do_one("jobs", first)
-        await worker.do_one("letters", first)
+        await do_one(worker, "jobs", first)
+        await do_one(worker, "jobs", first)
+        await do_one(worker, "letters", first)
     await sender.close()
 
     assert await effects(database) == 1
