@@ -8,12 +8,9 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from app import docs, errors, health, logs{{ ["", "metrics", "sentry", "traces"] | select("in", cookiecutter.observability) | join(", ") }}
 from app.db import Database
-{% if cookiecutter.broker != "embedded" %}
-from app.jobs.celery import Workforce
+{% if cookiecutter.jobs %}
 from app.jobs.registry import load_handlers
-{% elif cookiecutter.jobs %}
-from app.jobs.registry import load_handlers
-from app.jobs.worker import Workforce
+from app.jobs.workforce import Workforce
 {% endif %}
 {% if cookiecutter.example %}
 from app.leads.router import router as leads

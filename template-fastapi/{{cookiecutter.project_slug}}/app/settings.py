@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Annotated, Literal, Self
 {% if "traces" in cookiecutter.observability %}
 from urllib.parse import unquote, urlsplit
-{% elif cookiecutter.auth == "users" or "sentry" in cookiecutter.observability or cookiecutter.broker != "embedded" %}
+{% elif cookiecutter.auth == "users" or "sentry" in cookiecutter.observability %}
 from urllib.parse import urlsplit
 {% endif %}
 
@@ -20,13 +20,16 @@ from pydantic_settings import (
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+{% if cookiecutter.jobs %}
+from app.jobs.settings import NEEDED_BY_JOBS, JobSettings
+{% endif %}
 {% if cookiecutter.auth == "users" %}
 from app.mail import mail_server_of
 {% endif %}
 {% if cookiecutter.rate_limits %}
 from app.rate_windows import LimitStorage, LimitText
 {% endif %}
-{% if cookiecutter.rate_limits or cookiecutter.auth == "users" %}
+{% if cookiecutter.jobs or cookiecutter.rate_limits or cookiecutter.auth == "users" %}
 
 {% endif %}
 DRIVERS = {
@@ -37,11 +40,6 @@ DRIVERS = {
 {% if "traces" in cookiecutter.observability %}
 # What spans carry as the name of this service.
 SERVICE = {{ cookiecutter.project_slug | tojson }}
-{% endif %}
-{% if cookiecutter.broker == "redis" %}
-BROKERS = ("redis", "rediss")
-{% elif cookiecutter.broker == "rabbitmq" %}
-BROKERS = ("amqp", "amqps")
 {% endif %}
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
@@ -64,7 +62,7 @@ HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 Names = Annotated[list[str], NoDecode]
 
 
-class Settings(BaseSettings):
+class Settings({{ "JobSettings, " if cookiecutter.jobs else "" }}BaseSettings):
     """Each field is an environment variable with the prefix `APP_`, or a line in `.env`."""
 
     model_config = SettingsConfigDict(
@@ -115,24 +113,6 @@ class Settings(BaseSettings):
 {% if cookiecutter.rate_limits %}
     rate_limit: LimitText = Field(default="120/minute", description="of a caller, for each route")
     rate_limit_storage: LimitStorage = SecretStr("memory")
-{% endif %}
-{% if cookiecutter.broker != "embedded" %}
-    broker_url: SecretStr = Field(
-        default=SecretStr(""), description="empty, in development: jobs wait in the database alone"
-    )
-{% endif %}
-{% if cookiecutter.jobs %}
-    embedded_worker: bool = Field(default=True, description="jobs run in the web process, too")
-    worker_concurrency: int = Field(
-        default=10, ge=1, description="jobs at once in each process; each has a connection"
-    )
-    worker_poll: float = Field(
-        default=1, gt=0, description="seconds until a worker that was not woken looks by itself"
-    )
-    job_lease: float = Field(
-        default=30, ge=0.5, description="seconds until a dead worker's jobs are taken over"
-    )
-    job_retention_days: int = Field(default=30, ge=1, description="after they were finished")
 {% endif %}
     max_body_size: int = Field(default=1_048_576, ge=1, description="bytes")
     idempotency_hours: int = Field(default=24, ge=1)
@@ -249,31 +229,6 @@ class Settings(BaseSettings):
         return value
 
 {% endif %}
-{% if cookiecutter.broker != "embedded" %}
-    @field_validator("broker_url")
-    @classmethod
-    def name_a_broker(cls, value: SecretStr) -> SecretStr:
-        url = value.get_secret_value()
-        try:
-            parts = urlsplit(url)
-            known = bool(parts.hostname) and parts.scheme in BROKERS and parts.port != 0
-        except ValueError:
-            known = False
-        if url and not known:
-            raise ValueError(
-{% endif %}
-{% if cookiecutter.broker == "redis" %}
-                "is not a URL of Redis, the broker of this project: write it like"
-                " redis://user:password@host:6379/0, or leave it out in development"
-{% elif cookiecutter.broker == "rabbitmq" %}
-                "is not a URL of RabbitMQ, the broker of this project: write it like"
-                " amqp://user:password@host:5672/name, or leave it out in development"
-{% endif %}
-{% if cookiecutter.broker != "embedded" %}
-            )
-        return value
-
-{% endif %}
     @model_validator(mode="after")
     def have_what_production_needs(self) -> Self:
         if self.environment == "production" and (missing := self.missing_in_production()):
@@ -292,8 +247,8 @@ class Settings(BaseSettings):
             "secret_key",
             "database_url",
             "allowed_hosts",
-{% if cookiecutter.broker != "embedded" %}
-            "broker_url",
+{% if cookiecutter.jobs %}
+            *NEEDED_BY_JOBS,
 {% endif %}
 {% if cookiecutter.auth == "users" %}
             "public_url",
