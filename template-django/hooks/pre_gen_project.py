@@ -128,6 +128,17 @@ QUESTIONS = r'''{
       "validator": "{% if deploy == \"aws\" and not container %} The deploy aws runs containers: say yes to container, or choose the deploy none. {% elif deploy == \"aws\" and database != \"postgresql\" %} The deploy aws keeps its data in PostgreSQL: choose the database postgresql, or the deploy none. {% endif %}"
     },
     {
+      "name": "broker",
+      "choices": [
+        "embedded",
+        "redis",
+        "rabbitmq"
+      ],
+      "multiselect": false,
+      "when": "{{ stack == 'django' or jobs or webhooks }}",
+      "validator": "{% if stack == \"fastapi\" and broker != \"embedded\" and not jobs and not webhooks %} The broker carries jobs and webhooks: say yes to jobs, choose webhooks, or choose the broker embedded. {% elif stack == \"fastapi\" and broker != \"embedded\" and deploy == \"aws\" %} The deploy aws of the FastAPI stack has no broker: choose the broker embedded, or the deploy none. {% endif %}"
+    },
+    {
       "name": "login",
       "choices": [
         "email",
@@ -153,17 +164,6 @@ QUESTIONS = r'''{
       "multiselect": false,
       "when": "{{ stack == 'django' }}",
       "validator": "{% from \"questions/checks.jinja\" import only_django %} {{ only_django(stack, \"accounts\", not accounts) }}"
-    },
-    {
-      "name": "broker",
-      "choices": [
-        "embedded",
-        "redis",
-        "rabbitmq"
-      ],
-      "multiselect": false,
-      "when": "{{ stack == 'django' }}",
-      "validator": "{% from \"questions/checks.jinja\" import only_django %} {{ only_django(stack, \"broker\", broker == \"embedded\") }}"
     },
     {
       "name": "admin_theme",

@@ -157,6 +157,17 @@ QUESTIONS = r'''{
       "multiselect": true,
       "when": "{{ stack == 'fastapi' }}",
       "validator": "{% from \"questions/checks.jinja\" import only_fastapi %} {{ only_fastapi(stack, \"webhooks\", not webhooks) }}"
+    },
+    {
+      "name": "broker",
+      "choices": [
+        "embedded",
+        "redis",
+        "rabbitmq"
+      ],
+      "multiselect": false,
+      "when": "{{ stack == 'django' or jobs or webhooks }}",
+      "validator": "{% if stack == \"fastapi\" and broker != \"embedded\" and not jobs and not webhooks %} The broker carries jobs and webhooks: say yes to jobs, choose webhooks, or choose the broker embedded. {% elif stack == \"fastapi\" and broker != \"embedded\" and deploy == \"aws\" %} The deploy aws of the FastAPI stack has no broker: choose the broker embedded, or the deploy none. {% endif %}"
     }
   ],
   "exclude": [
@@ -186,6 +197,7 @@ QUESTIONS = r'''{
     "{#- webhooks_standard: signatures of Standard Webhooks -#}\n{% if \"standard\" not in (webhooks | default([])) %}\napp/webhooks/signatures/standard.py\ntests/webhooks/test_standard.py\n{% endif %}",
     "{#- webhooks_hmac: an HMAC in a header -#}\n{% if \"hmac\" not in (webhooks | default([])) %}\napp/webhooks/signatures/hmac.py\ntests/webhooks/test_hmac.py\n{% endif %}",
     "{#- webhooks_api: operating webhooks over HTTP -#}\n{% if not (webhooks | default([])) or (auth | default(\"none\")) == \"none\" %}\napp/webhooks/admin.py\napp/webhooks/schemas.py\ntests/webhooks/test_admin.py\n{% endif %}",
+    "{#- celery: jobs by way of a broker -#}\n{% if (broker | default(\"embedded\")) == \"embedded\" %}\napp/jobs/celery.py\napp/jobs/celery_worker.py\ntests/jobs/test_celery.py\n{% endif %}",
     "{#- jobs_metrics: how much work there is -#}\n{% if (not (jobs | default(false)) and not (webhooks | default([]))) or \"metrics\" not in (observability | default([])) %}\napp/jobs/metrics.py\ntests/jobs/test_metrics.py\n{% endif %}",
     "{#- embedded_postgresql: a PostgreSQL from a wheel, for development and tests without a server -#}\n{% if (database | default(\"sqlite\")) != \"postgresql\" %}\napp/embedded_postgresql.py\ntests/postgresql.py\n{% endif %}",
     "{#- migrations: belong to the user from the day the project is made, as handlers do -#}\n{% if (_copier_operation | default(\"copy\")) == \"update\" %}\napp/handlers/__init__.py\nmigrations/versions/0001_initial.py\nmigrations/versions/0002_api_keys.py\nmigrations/versions/0002_users.py\nmigrations/versions/0003_leads.py\nmigrations/versions/0004_jobs.py\nmigrations/versions/0005_webhooks.py\n{% endif %}"

@@ -10,7 +10,7 @@ from app import docs, errors, health, logs{{ ["", "metrics", "sentry", "traces"]
 from app.db import Database
 {% if cookiecutter.jobs or cookiecutter.webhooks %}
 from app.jobs.registry import load_handlers
-from app.jobs.worker import Workforce
+from app.jobs.workforce import Workforce
 {% endif %}
 {% if cookiecutter.example %}
 from app.leads.router import router as leads

@@ -20,6 +20,9 @@ from pydantic_settings import (
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+from app.jobs.settings import NEEDED_BY_JOBS, JobSettings
+{% endif %}
 {% if cookiecutter.auth == "users" %}
 from app.mail import mail_server_of
 {% endif %}
@@ -27,9 +30,9 @@ from app.mail import mail_server_of
 from app.rate_windows import LimitStorage, LimitText
 {% endif %}
 {% if cookiecutter.webhooks %}
-from app.webhooks.sources import Sources, sources_of
+from app.webhooks.settings import WebhookSettings
 {% endif %}
-{% if cookiecutter.rate_limits or cookiecutter.auth == "users" or cookiecutter.webhooks %}
+{% if cookiecutter.jobs or cookiecutter.webhooks or cookiecutter.rate_limits or cookiecutter.auth == "users" %}
 
 {% endif %}
 DRIVERS = {
@@ -62,7 +65,7 @@ HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 Names = Annotated[list[str], NoDecode]
 
 
-class Settings(BaseSettings):
+class Settings({{ "WebhookSettings, " if cookiecutter.webhooks else "" }}{{ "JobSettings, " if cookiecutter.jobs or cookiecutter.webhooks else "" }}BaseSettings):
     """Each field is an environment variable with the prefix `APP_`, or a line in `.env`."""
 
     model_config = SettingsConfigDict(
@@ -114,25 +117,8 @@ class Settings(BaseSettings):
     rate_limit: LimitText = Field(default="120/minute", description="of a caller, for each route")
     rate_limit_storage: LimitStorage = SecretStr("memory")
 {% endif %}
-{% if cookiecutter.jobs or cookiecutter.webhooks %}
-    embedded_worker: bool = Field(default=True, description="jobs run in the web process, too")
-    worker_concurrency: int = Field(
-        default=10, ge=1, description="jobs at once in each process; each has a connection"
-    )
-    worker_poll: float = Field(
-        default=1, gt=0, description="seconds until a worker that was not woken looks by itself"
-    )
-    job_lease: float = Field(
-        default=30, ge=0.5, description="seconds until a dead worker's jobs are taken over"
-    )
-    job_retention_days: int = Field(default=30, ge=1, description="after they were finished")
-{% endif %}
     max_body_size: int = Field(default=1_048_576, ge=1, description="bytes")
     idempotency_hours: int = Field(default=24, ge=1)
-{% if cookiecutter.webhooks %}
-    webhook_sources: Annotated[Sources, NoDecode] = Field(default={}, repr=False)
-    webhook_retention_days: int = Field(default=30, ge=1, description="of payloads that are done")
-{% endif %}
 {% if "metrics" in cookiecutter.observability %}
     metrics_token: SecretStr = Field(
         default=SecretStr(""), description="what a scraper of /metrics sends as Bearer"
@@ -161,13 +147,6 @@ class Settings(BaseSettings):
             return [name.strip() for name in value.split(",") if name.strip()]
         return value
 
-{% if cookiecutter.webhooks %}
-    @field_validator("webhook_sources", mode="plain")
-    @classmethod
-    def name_sources(cls, value: object) -> Sources:
-        return sources_of(value)
-
-{% endif %}
     @field_validator("database_url")
     @classmethod
     def name_a_database(cls, value: SecretStr) -> SecretStr:
@@ -271,6 +250,9 @@ class Settings(BaseSettings):
             "secret_key",
             "database_url",
             "allowed_hosts",
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+            *NEEDED_BY_JOBS,
+{% endif %}
 {% if cookiecutter.auth == "users" %}
             "public_url",
             "email_url",

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-import signal
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -13,16 +12,28 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import Database, now
 from app.errors import DomainError
-from app.jobs import queue, service
+from app.jobs import {{ "celery_worker, " if cookiecutter.broker != "embedded" else "" }}queue, service
 from app.jobs.models import Job, State
+from app.jobs.signals import told_to_stop
 from app.main import create_app
 from app.settings import Settings
 
 
 def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
     def worker(_: argparse.Namespace) -> None:
-        asyncio.run(work(load_settings()))
+        settings = load_settings()
+{% if cookiecutter.broker != "embedded" %}
+        if settings.broker_url.get_secret_value():
+            celery_worker.work(settings)
+            return
+{% endif %}
+        asyncio.run(work(settings))
 
+{% if cookiecutter.broker != "embedded" %}
+    def beat(_: argparse.Namespace) -> None:
+        asyncio.run(celery_worker.beat(load_settings()))
+
+{% endif %}
     def list_all(options: argparse.Namespace) -> None:
         state = State(options.state) if options.state else None
         lines = list_jobs(load_settings(), state, options.name, options.limit)
@@ -43,6 +54,11 @@ def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
     add = commands.add_parser("worker", help="run jobs until SIGTERM or Ctrl-C")
     add.set_defaults(run=worker)
 
+{% if cookiecutter.broker != "embedded" %}
+    add = commands.add_parser("beat", help="keep the schedule, and send what the broker lost")
+    add.set_defaults(run=beat)
+
+{% endif %}
     add = commands.add_parser("job-list", help="list jobs, the newest first")
     add.add_argument("--state", choices=[state.value for state in State])
     add.add_argument("--name", help="such as reports.send")
@@ -75,16 +91,8 @@ def positive(text: str) -> int:
 
 
 async def work(settings: Settings) -> None:
-    """The application without its server. Until the first SIGTERM or SIGINT; the second one does not
-    wait for handlers."""
-    loop, told = asyncio.get_running_loop(), asyncio.Event()
-
-    def stop(number: int, _: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        loop.call_soon_threadsafe(told.set)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    """The application without its server, until it is told to stop."""
+    told = told_to_stop()
     app = create_app(settings.model_copy(update={"embedded_worker": True}))
     async with app.router.lifespan_context(app):
         print(f"Running jobs, {settings.worker_concurrency} at once.", flush=True)

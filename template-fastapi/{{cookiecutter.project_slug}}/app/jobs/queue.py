@@ -92,6 +92,27 @@ async def claim(
     return sorted(rows, key=lambda row: (row.due_at, row.id))
 
 
+async def startable_ids(
+    session: Executes,
+    model: type[Work],
+    *,
+    limit: int,
+    before: datetime | None = None,
+    order_key: str | None = None,
+) -> Sequence[int]:
+    """What could be claimed, and was due before: without taking it."""
+    table = model.__table__
+    ids = (
+        select(table.c.id)
+        .where(startable(table, before or now()))
+        .order_by(table.c.due_at, table.c.id)
+        .limit(limit)
+    )
+    if order_key is not None:
+        ids = ids.where(table.c.order_key == order_key)
+    return (await session.scalars(ids)).all()
+
+
 async def claim_one(
     session: Executes, model: type[Work], row_id: int, *, lease: timedelta
 ) -> Claimed | None:
@@ -247,7 +268,7 @@ async def purge(
     *,
     before: datetime,
     dead: bool = False,
-    limit: int = PURGE_AT_ONCE,
+    limit: int | None = None,
 ) -> int:
     """Delete up to `limit` rows that were finished before; those that are dead only when asked to."""
     table = model.__table__
@@ -256,7 +277,7 @@ async def purge(
         select(table.c.id)
         .where(table.c.finished_at < before, in_state(table, *states))
         .order_by(table.c.finished_at)
-        .limit(limit)
+        .limit(limit or PURGE_AT_ONCE)
     )
     gone = await session.execute(
         delete(table).where(table.c.id.in_(locked(rows))).returning(table.c.id)

@@ -43,18 +43,20 @@ async def enqueue(
         "unique_key": unique_key,
         "order_key": order_key,
     }
-    enqueued(session)
-    if unique_key is None:
-        statement = insert(JOB_TABLE).values(values).returning(JOB_TABLE.c.id)
-        return int((await session.execute(statement)).scalar_one())
-    while True:
-        # The one that is there may be finished before it is read.
-        for statement in (insert_unless_there(session, values), open_job(unique_key)):
-            if (found := await session.scalar(statement)) is not None:
-                return int(found)
+    job_id = None
+    # The one that is there may be finished before it is read.
+    while job_id is None:
+        job_id = await session.scalar(insertion(session, values))
+        if job_id is None:
+            job_id = await session.scalar(open_job(unique_key))
+    enqueued(session, (Job.__tablename__, job_id))
+    return int(job_id)
 
 
-def insert_unless_there(session: AsyncSession, values: Mapping[str, Any]) -> Any:
+def insertion(session: AsyncSession, values: Mapping[str, Any]) -> Any:
+    """Returns no id when there is one with its unique key."""
+    if values["unique_key"] is None:
+        return insert(JOB_TABLE).values(values).returning(JOB_TABLE.c.id)
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     return (
         dialect.insert(Job)
@@ -64,7 +66,7 @@ def insert_unless_there(session: AsyncSession, values: Mapping[str, Any]) -> Any
     )
 
 
-def open_job(unique_key: str) -> Any:
+def open_job(unique_key: str | None) -> Any:
     return select(Job.id).where(Job.unique_key == unique_key, text(OPEN))
 
 
@@ -120,7 +122,7 @@ async def retry(session: AsyncSession, *, ids: Iterable[int]) -> list[int]:
                 done += await queue.replay(session, Job, [job_id])
         except IntegrityError:
             continue
-    enqueued(session)
+    enqueued(session, *((Job.__tablename__, job_id) for job_id in done))
     return done
 
 

@@ -4,7 +4,7 @@ Only the time until work begins depends on it: workers also look by themselves.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import structlog
 from sqlalchemy import event, text
@@ -20,14 +20,19 @@ CHANNEL = "work"
 AT_ONCE = 0.05
 
 
+# Table and id of a row.
+Work = tuple[str, int]
+UNKNOWN: Work = ("", 0)
+
+
 class RingingSession(Session):
     """Rings after its commit, when something was enqueued."""
 
 
 @event.listens_for(RingingSession, "after_commit")
 def ring_after_commit(session: Session) -> None:
-    if session.info.pop("enqueued", False):
-        session.info["bell"].ring()
+    if work := session.info.pop("enqueued", None):
+        session.info["bell"].ring(work)
 
 
 @event.listens_for(RingingSession, "after_rollback")
@@ -35,9 +40,9 @@ def forget_after_rollback(session: Session) -> None:
     session.info.pop("enqueued", None)
 
 
-def enqueued(session: AsyncSession) -> None:
-    """To be called by whoever adds a row of work that is due."""
-    session.info["enqueued"] = True
+def enqueued(session: AsyncSession, *work: Work) -> None:
+    """To be called by whoever adds rows of work: for a broker it is better to say which."""
+    session.info.setdefault("enqueued", set()).update(work or {UNKNOWN})
 
 
 class Bell:
@@ -46,7 +51,8 @@ class Bell:
     def __init__(self, settings: Settings, database: Database) -> None:
         self.settings = settings
         self.database = database
-        self.listeners: set[Callable[[], None]] = set()
+        self.listeners: set[Callable[[Collection[Work]], None]] = set()
+        self.notifies = database.engine.dialect.name == "postgresql"
         self._waiting = False
         self._notifying: set[asyncio.Task[None]] = set()
         self.attach(database)
@@ -57,10 +63,10 @@ class Bell:
             sync_session_class=RingingSession, info={"bell": self, "settings": self.settings}
         )
 
-    def ring(self) -> None:
-        for wake in self.listeners:
-            wake()
-        if self.database.engine.dialect.name == "postgresql" and not self._waiting:
+    def ring(self, work: Collection[Work]) -> None:
+        for listen in self.listeners:
+            listen(work)
+        if self.notifies and not self._waiting:
             self._waiting = True
             task = asyncio.get_running_loop().create_task(self._notify())
             self._notifying.add(task)

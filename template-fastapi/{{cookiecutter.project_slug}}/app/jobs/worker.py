@@ -1,9 +1,10 @@
 import asyncio
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
+from typing import Any
 
 import structlog
 
@@ -13,7 +14,7 @@ from app.jobs.models import State
 from app.jobs.queue import Claimed
 from app.jobs.recurring import Clock
 from app.jobs.registry import KINDS, GiveUpError, Kind, RetryError
-from app.jobs.waking import CHANNEL, Bell
+from app.jobs.waking import CHANNEL, Bell, Work
 from app.settings import Settings
 
 logger = structlog.get_logger()
@@ -61,7 +62,7 @@ class Worker:
         """Seconds that handlers get to finish; in development somebody waits for the new code."""
         return self.settings.shutdown_timeout if self.settings.environment == "production" else 1
 
-    def wake(self) -> None:
+    def wake(self, _: Collection[Work] = ()) -> None:
         self._woken.set()
 
     def stop(self) -> None:
@@ -70,18 +71,25 @@ class Worker:
 
     async def run(self) -> None:
         """Until `stop()`; then handlers finish, or what they had is given back."""
-        helpers = [asyncio.create_task(self._renew_for_ever())]
-        if self.database.engine.dialect.name == "postgresql":
-            helpers.append(asyncio.create_task(self._listen_for_ever()))
+        helpers = [self._listen_for_ever()] if self.bell.notifies else []
         self.bell.listeners.add(self.wake)
         try:
-            await self._work()
+            async with self.handlers(*helpers):
+                await self._work()
         finally:
             self.bell.listeners.discard(self.wake)
-            await self._end_handlers()
-            for helper in helpers:
-                helper.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
+
+    @asynccontextmanager
+    async def handlers(self, *helpers: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+        """While it lasts, handlers may run: their leases are renewed."""
+        tasks = [asyncio.create_task(helper) for helper in (self._renew_for_ever(), *helpers)]
+        try:
+            yield
+        finally:
+            await self.end_handlers()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self.database.close()
 
     async def _work(self) -> None:
@@ -135,12 +143,14 @@ class Worker:
                 rows = await queue.claim(session, kind.model, limit=limit, lease=self.lease)
             self._more |= len(rows) == limit
             for row in rows:
-                self._start(Handling(kind, row))
+                self.start(kind, row)
 
-    def _start(self, handling: Handling) -> None:
+    def start(self, kind: Kind, row: Claimed) -> Handling:
+        handling = Handling(kind, row)
         handling.task = asyncio.create_task(self._handle(handling))
         self.handling.add(handling)
         handling.task.add_done_callback(lambda _: self._ended(handling))
+        return handling
 
     def _ended(self, handling: Handling) -> None:
         self.handling.discard(handling)
@@ -211,7 +221,7 @@ class Worker:
         else:
             logger.warning("work_lost")
 
-    async def _end_handlers(self) -> None:
+    async def end_handlers(self) -> None:
         if tasks := [handling.task for handling in self.handling]:
             _, late = await asyncio.wait(tasks, timeout=self.patience)
             for task in late:

@@ -198,7 +198,7 @@ def send_sample(settings: Settings, name: str, event_type: str, event_id: str) -
     if source is None or not source.secrets:
         known = ", ".join(name for name, one in settings.webhook_sources.items() if one.secrets)
         raise SystemExit(
-            f"There is no source {name} with a secret in APP_WEBHOOK_SOURCES: {known}."
+            f"APP_WEBHOOK_SOURCES has no source {name} with a secret; those it has: {known or 'none'}."
         )
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to reach it, not to bind it
     address = everywhere.get(settings.host, settings.host)

@@ -2,16 +2,17 @@
 together with the next: one statement and one commit for all of them, and no wait when it is idle."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Insert
+from sqlalchemy import Executable
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.db import Database
 from app.errors import DatabaseUnavailableError
+from app.jobs.waking import UNKNOWN, Bell
 from app.webhooks.handlers import Event
 from app.webhooks.models import WebhookEvent
 
@@ -19,25 +20,29 @@ MOST_AT_ONCE = 200  # rows
 MOST_BYTES = 4_000_000  # of bodies at once
 PATIENCE = 10  # seconds; senders wait for 10 to 30
 
+EVENTS = WebhookEvent.__table__
+
 Values = dict[str, Any]
 
 
 class Intake:
-    """Of one process. `wake` is called when something new was committed."""
+    """Of one process. What it commits rings the bell: with ids for a broker, which carries them."""
 
-    def __init__(self, database: Database, wake: Callable[[], None]) -> None:
+    def __init__(self, database: Database, bell: Bell, *, tells_ids: bool = False) -> None:
         postgres = database.engine.dialect.name == "postgresql"
         dialect = postgresql if postgres else sqlite
-        self.insert: Insert = dialect.insert(WebhookEvent.__table__).on_conflict_do_nothing(
+        insert = dialect.insert(EVENTS).on_conflict_do_nothing(
             index_elements=["source", "event_id"]
         )
+        self.tells_ids = tells_ids
+        self.insert: Executable = insert.returning(EVENTS.c.id) if tells_ids else insert
         # PostgreSQL's driver sends all rows in one round trip, as a transaction of its own.
         self.engine: AsyncEngine = (
             database.engine.execution_options(isolation_level="AUTOCOMMIT")
             if postgres
             else database.engine
         )
-        self.wake = wake
+        self.bell = bell
         self.waiting: list[tuple[Values, asyncio.Future[None]]] = []
         self.writing: asyncio.Task[None] | None = None
 
@@ -95,12 +100,13 @@ class Intake:
                 # One of them is bad, or another process wrote the same ones in another order.
                 return [outcome for row in rows for outcome in await self._write([row])]
             return [error] * len(rows)
-        self.wake()
         return [None] * len(rows)
 
     async def _insert(self, rows: Sequence[Values]) -> None:
         try:
             async with asyncio.timeout(PATIENCE), self.engine.begin() as connection:
-                await connection.execute(self.insert, list(rows))
+                result = await connection.execute(self.insert, list(rows))
+                ids = result.scalars().all() if self.tells_ids else ()
         except TimeoutError as error:
             raise DatabaseUnavailableError("The database takes too long.") from error
+        self.bell.ring([(EVENTS.name, one) for one in ids] or [UNKNOWN])

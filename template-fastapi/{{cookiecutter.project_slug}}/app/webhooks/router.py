@@ -19,7 +19,7 @@ KEPT_HEADERS = ("content-type", "user-agent")
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    app.state.webhooks = Intake(app.state.database, wake=app.state.workforce.bell.ring)
+    app.state.webhooks = Intake(app.state.database, app.state.workforce.bell{{ ", tells_ids=True" if cookiecutter.broker != "embedded" else "" }})
     yield
     await app.state.webhooks.close()
 

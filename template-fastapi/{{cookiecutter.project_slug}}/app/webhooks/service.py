@@ -60,7 +60,7 @@ async def replay(session: AsyncSession, *, ids: Iterable[int]) -> list[int]:
         .with_for_update()
     )
     done = await queue.replay(session, WebhookEvent, (await session.scalars(usable)).all())
-    enqueued(session)
+    enqueued(session, *((WebhookEvent.__tablename__, one) for one in done))
     return done
 
 

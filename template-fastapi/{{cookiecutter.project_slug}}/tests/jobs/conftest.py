@@ -1,5 +1,9 @@
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -13,6 +17,12 @@ from app.jobs.waking import Bell
 from app.jobs.worker import Worker
 from app.settings import Settings
 from tests.jobs.working import running
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Start(Protocol):
+    def __call__(self, command: str, **environment: str) -> "subprocess.Popen[str]": ...
 
 
 class Works(Protocol):
@@ -60,3 +70,35 @@ async def bell(quick: Settings, database: Database) -> AsyncIterator[Bell]:
 def works(quick: Settings, bell: Bell) -> Works:
     """A worker that runs in the background until the block ends."""
     return lambda **changed: running(quick.model_copy(update=changed), bell)
+
+
+@pytest.fixture
+def start(quick: Settings, database: Database, tmp_path: Path) -> Iterator[Start]:
+    """Starts a command as a process of its own, which knows the jobs of `handlers`."""
+    settings = {
+        "APP_ENVIRONMENT": "development",
+        "APP_SECRET_KEY": quick.secret_key.get_secret_value(),
+        "APP_DATABASE_URL": quick.database_url.get_secret_value(),
+        "APP_JOB_LEASE": "0.5",
+        "APP_WORKER_POLL": "0.05",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
+    started = []
+
+    def start(command: str, **environment: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(  # noqa: S603 - our own
+            [sys.executable, "-m", "tests.jobs.handlers", command],
+            # Where there is no .env.
+            cwd=tmp_path,
+            env=os.environ | settings | environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

@@ -1,6 +1,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -8,7 +9,7 @@ from app.db import Database, now
 from app.jobs import queue
 from app.jobs.models import Job, Schedule
 from app.jobs.recurring import Clock, next_time
-from app.jobs.registry import CRONS, every, load_handlers
+from app.jobs.registry import CRONS, every
 from app.jobs.waking import Bell
 from tests.jobs.conftest import Works
 from tests.jobs.working import add, effects, finished, until, write_effect
@@ -110,15 +111,21 @@ async def test_workers_run_what_recurs(database: Database, works: Works) -> None
     assert "hourly" in CRONS
 
 
-async def test_old_jobs_are_purged_by_a_job(database: Database, works: Works, bell: Bell) -> None:
-    load_handlers()
+async def test_old_jobs_are_purged_by_a_job_a_few_at_a_time(
+    database: Database, works: Works, bell: Bell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     purge = "jobs.purge"
+    monkeypatch.setattr(queue, "PURGE_AT_ONCE", 2)
+    long_ago = now() - timedelta(days=bell.settings.job_retention_days, seconds=1)
     async with works():
-        [old] = await finished(database, await add(database, purge))
-        long_ago = now() - timedelta(days=bell.settings.job_retention_days, seconds=1)
+        old = [await add(database, purge) for _ in range(3)]
+        await finished(database, *old)
         async with database.transactions.begin() as session:
             await session.execute(update(Job).values(finished_at=long_ago))
-        await finished(database, await add(database, purge))
+        await add(database, purge)
 
-    async with database.readers() as session:
-        assert await session.get(Job, old.id) is None
+        async def gone() -> bool:
+            async with database.readers() as session:
+                return not (await session.scalars(select(Job.id).where(Job.id.in_(old)))).all()
+
+        await until(gone)

@@ -298,6 +298,45 @@ async def test_a_worker_outlives_a_database_that_is_away_for_a_while(
         await finished(database, await add(database, work))
 
 
+@pytest.mark.parametrize("bookkeeping", ["fail", "release"])
+async def test_a_row_comes_back_although_its_end_could_not_be_written_down(
+    quick: Settings,
+    database: Database,
+    bell: Bell,
+    works: Works,
+    monkeypatch: pytest.MonkeyPatch,
+    bookkeeping: str,
+) -> None:
+    tries = 0
+    started = asyncio.Event()
+
+    @job()
+    async def work(session: AsyncSession) -> None:
+        nonlocal tries
+        tries += 1
+        started.set()
+        if tries > 1:
+            return
+        if bookkeeping == "fail":
+            raise ValueError("Once.")
+        await asyncio.Event().wait()
+
+    async def away(*_: Any, **__: Any) -> bool:
+        raise ConnectionResetError("The database is away.")
+
+    job_id = await add(database, work)
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, bookkeeping, away)
+        impatient = {"environment": "production", "shutdown_timeout": 0}
+        async with running(quick.model_copy(update=impatient), bell):
+            await started.wait()
+    assert (await get(database, job_id)).state is State.RUNNING
+
+    async with works():
+        [done] = await finished(database, job_id)
+    assert (done.state, done.attempts) == (State.DONE, 2)
+
+
 async def test_the_web_process_runs_jobs_itself(quick: Settings, database: Database) -> None:
     @job()
     async def work(session: AsyncSession) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -71,3 +72,10 @@ async def finished(database: Database, *ids: int) -> list[Job]:
 
     await until(all_ended)
     return [await get(database, one) for one in ids]
+
+
+async def until_there(file: Path) -> None:
+    async def is_there() -> bool:
+        return await asyncio.to_thread(file.exists)
+
+    await until(is_there)

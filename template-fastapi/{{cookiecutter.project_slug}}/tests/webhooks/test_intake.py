@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from app.db import Database
 from app.jobs.models import State
+from app.jobs.waking import UNKNOWN, Bell, Work
 from app.main import create_app
 from app.settings import Settings
 from app.webhooks.handlers import Event, on
@@ -81,8 +82,23 @@ async def test_what_comes_at_once_is_written_together(
     assert sum(statement.startswith("INSERT") for statement in written) < 30
 
 
+async def test_a_broker_is_told_what_is_new(app: FastAPI, database: Database) -> None:
+    rung: list[Work] = []
+    bell = Bell(app.state.settings, Database(app.state.settings))
+    bell.listeners.add(rung.extend)
+    intake = Intake(database, bell, tells_ids=True)
+    both = [Event("shop", one, "", b"") for one in ("1", "2", "1")]
+    await asyncio.gather(*(intake.keep(event) for event in both))
+    await bell.close()
+    await bell.database.close()
+
+    ids = {("webhook_events", event.id) for event in await events(database)}
+    assert {one for one in rung if one != UNKNOWN} == ids
+    assert len(ids) == 2
+
+
 async def test_events_with_large_bodies_are_not_written_together(app: FastAPI) -> None:
-    intake = Intake(app.state.database, wake=lambda: None)
+    intake = Intake(app.state.database, app.state.workforce.bell)
     loop = asyncio.get_running_loop()
     large = {"body": b"x" * (MOST_BYTES // 2)}
     intake.waiting = [(large, loop.create_future()) for _ in range(5)]

@@ -193,7 +193,7 @@ def test_why_a_sample_was_not_taken_is_said(
     server: Callable[[], tuple[int, list[tuple[str, dict[str, str], bytes]]]],
 ) -> None:
     kind = next(iter(TYPES))
-    with pytest.raises(SystemExit, match=f"There is no source silent .*: {kind}"):
+    with pytest.raises(SystemExit, match=f"has no source silent with a secret.*: {kind}"):
         commands.send_sample(webhook_settings, "silent", "", "")
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -220,7 +220,7 @@ def test_the_commands_are_there(
         (["webhook-show", "999999"], "no webhook event"),
         (["webhook-replay"], "Give the numbers"),
         (["webhook-replay", "1", "--state", "dead"], "Give the numbers"),
-        (["webhook-send", "nobody"], "There is no source nobody"),
+        (["webhook-send", "nobody"], "no source nobody with a secret"),
         (["webhook-list", "--source", "x" * 300], "No event has such"),
     ):
         with pytest.raises(SystemExit, match=reason):
