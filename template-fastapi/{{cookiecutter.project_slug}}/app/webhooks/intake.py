@@ -5,14 +5,17 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Executable
+from sqlalchemy import Executable, event
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import ConnectionPoolEntry
 
-from app.db import Database
+from app.db import Database, create_engine
 from app.errors import DatabaseUnavailableError
 from app.jobs.waking import UNKNOWN, Bell
+from app.settings import Settings
 from app.webhooks.handlers import Event
 from app.webhooks.models import WebhookEvent
 
@@ -23,6 +26,20 @@ PATIENCE = 10  # seconds; senders wait for 10 to 30
 EVENTS = WebhookEvent.__table__
 
 Values = dict[str, Any]
+
+
+def durable_sqlite(settings: Settings) -> AsyncEngine:
+    """Whose commits are on the disk, and outlive a power cut: the sender will not send it again. The
+    application's own connections leave that to the next checkpoint."""
+    engine = create_engine(settings)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.close()
+
+    return engine
 
 
 class Intake:
@@ -40,24 +57,25 @@ class Intake:
         self.engine: AsyncEngine = (
             database.engine.execution_options(isolation_level="AUTOCOMMIT")
             if postgres
-            else database.engine
+            else durable_sqlite(bell.settings)
         )
+        self.owned = None if postgres else self.engine
         self.bell = bell
         self.waiting: list[tuple[Values, asyncio.Future[None]]] = []
         self.writing: asyncio.Task[None] | None = None
 
-    async def keep(self, event: Event, *, order_key: str | None = None) -> None:
+    async def keep(self, what: Event, *, order_key: str | None = None) -> None:
         """Returns when it is committed, now or long ago. Raises what a database raises that does not
         answer: nothing may be acknowledged then."""
         values = {
-            "source": event.source,
-            "event_id": event.id,
-            "event_type": event.type,
-            "headers": event.headers,
-            "body": event.body,
+            "source": what.source,
+            "event_id": what.id,
+            "event_type": what.type,
+            "headers": what.headers,
+            "body": what.body,
             "order_key": order_key,
-            "created_at": event.received_at,
-            "due_at": event.received_at,
+            "created_at": what.received_at,
+            "due_at": what.received_at,
         }
         kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.waiting.append((values, kept))
@@ -68,6 +86,8 @@ class Intake:
     async def close(self) -> None:
         if self.writing is not None:
             await self.writing
+        if self.owned is not None:
+            await self.owned.dispose()
 
     async def _write_all(self) -> None:
         while batch := self._take():

@@ -66,20 +66,30 @@ async def test_two_hundred_repetitions_at_once_have_one_effect(
 
 
 async def test_what_comes_at_once_is_written_together(
-    sender: AsyncClient, database: Database
+    app: FastAPI, sender: AsyncClient, database: Database
 ) -> None:
     written: list[str] = []
 
     def note(*arguments: Any) -> None:
         written.append(arguments[2])
 
-    engine = database.engine.sync_engine
+    engine = app.state.webhooks.engine.sync_engine
     sqlalchemy_event.listen(engine, "before_cursor_execute", note)
     await asyncio.gather(*(send(sender, f"evt_{number}") for number in range(60)))
     sqlalchemy_event.remove(engine, "before_cursor_execute", note)
 
     assert len(await events(database)) == 60
     assert sum(statement.startswith("INSERT") for statement in written) < 30
+
+
+async def test_what_is_committed_is_on_the_disk(app: FastAPI) -> None:
+    intake: Intake = app.state.webhooks
+    postgres = intake.engine.dialect.name == "postgresql"
+    async with intake.engine.connect() as connection:
+        question = "SHOW synchronous_commit" if postgres else "PRAGMA synchronous"
+        answer = (await connection.exec_driver_sql(question)).scalar()
+
+    assert answer == ("on" if postgres else 2)
 
 
 async def test_a_broker_is_told_what_is_new(app: FastAPI, database: Database) -> None:
@@ -89,6 +99,7 @@ async def test_a_broker_is_told_what_is_new(app: FastAPI, database: Database) ->
     intake = Intake(database, bell, tells_ids=True)
     both = [Event("shop", one, "", b"") for one in ("1", "2", "1")]
     await asyncio.gather(*(intake.keep(event) for event in both))
+    await intake.close()
     await bell.close()
     await bell.database.close()
 
@@ -107,6 +118,7 @@ async def test_events_with_large_bodies_are_not_written_together(app: FastAPI) -
     small = {"body": b"x"}
     intake.waiting = [(small, loop.create_future()) for _ in range(MOST_AT_ONCE + 1)]
     assert [len(intake._take()) for _ in range(3)] == [MOST_AT_ONCE, 1, 0]
+    await intake.close()
 
 
 async def test_one_that_cannot_be_kept_does_not_keep_the_others_out(
