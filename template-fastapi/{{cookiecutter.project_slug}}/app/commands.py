@@ -44,11 +44,11 @@ def make_env_file() -> bool:
     """Write .env with fresh secrets; return False when there is one already."""
     env_file = Path(".env")
     example = (ROOT / ".env.example").read_text()
+{% if cookiecutter.webhooks %}
+    example = example.replace("APP_WEBHOOK_SOURCES=\n", webhooks.fresh_sources())
+{% endif %}
     # A name without a value is a secret.
     filled = re.sub(r"(?m)^\w+=$", lambda line: line[0] + secrets.token_urlsafe(48), example)
-{% if cookiecutter.webhooks %}
-    filled = re.sub("FRESH_SECRET", lambda _: secrets.token_hex(32), filled)
-{% endif %}
     try:
         with env_file.open("x") as file:
             env_file.chmod(0o600)

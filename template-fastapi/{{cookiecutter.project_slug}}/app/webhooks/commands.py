@@ -21,6 +21,7 @@ from app.settings import Settings
 from app.webhooks import service
 from app.webhooks.models import WebhookEvent
 from app.webhooks.service import EVENTS, EventFilter
+from app.webhooks.sources import TYPES
 
 PATIENCE = 10  # seconds
 
@@ -190,6 +191,17 @@ async def purge_payloads(settings: Settings, days: int, *, dead: bool) -> str:
             return (
                 f"{count} payloads are gone. What came stays known, so that it has no effect again."
             )
+
+
+def fresh_sources() -> str:
+    """A source of each type, with a secret of its own, as .env has them."""
+    # Hexadecimal digits are base64, too.
+    sources = [
+        f'  "{kind}": {json.dumps({"type": kind, "secrets": [secrets.token_hex(32)]})}'
+        for kind in TYPES
+    ]
+    lines = ",\n".join(sources)
+    return "APP_WEBHOOK_SOURCES='{\n" + lines + "\n}'\n"
 
 
 def send_sample(settings: Settings, name: str, event_type: str, event_id: str) -> str:

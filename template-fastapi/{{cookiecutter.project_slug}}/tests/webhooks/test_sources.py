@@ -1,8 +1,10 @@
 import json
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from app.commands import make_env_file
 from app.settings import Settings, explain
 from app.webhooks.sources import TYPES, sources_of
 from tests.webhooks.sending import SECRET
@@ -33,6 +35,18 @@ def test_sources_stand_in_the_environment_as_json(monkeypatch: pytest.MonkeyPatc
     assert settings.webhook_sources["b2"].keys == [SECRET, SECRET]
     assert SECRET not in repr(settings)
     assert SECRET not in repr(settings.webhook_sources)
+
+
+def test_a_new_env_file_has_a_source_of_each_type(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert make_env_file()
+    settings = Settings()
+
+    assert list(settings.webhook_sources) == list(TYPES)
+    keys = {key for source in settings.webhook_sources.values() for key in source.keys}
+    assert len(keys) == len(TYPES)
 
 
 def test_an_empty_secret_is_none_and_one_needs_no_list() -> None:
