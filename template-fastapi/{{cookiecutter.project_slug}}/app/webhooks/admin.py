@@ -54,7 +54,7 @@ async def list_page(
     return WebhookEventPage.model_validate({"items": items, "next_cursor": next_cursor})
 
 
-@router.get("/{event_number}")
+@router.get("/{event_number:int}")
 async def read(
     event_number: EventNumber, session: Reader, payload: bool = False
 ) -> WebhookEventDetail:
@@ -71,7 +71,7 @@ async def replay_matching(matching: EventFilter, session: Session) -> Replayed:
     return Replayed(replayed=await service.replay_matching(session, matching=matching))
 
 
-@router.post("/{event_number}/replay")
+@router.post("/{event_number:int}/replay")
 async def replay(event_number: EventNumber, session: Session) -> WebhookEventRead:
     """Handle it once more, whatever became of it."""
     await service.replay_one(session, event_id=event_number)
