@@ -176,7 +176,7 @@ QUESTIONS = r'''{
     "{#- rate_limits: how often one caller may ask -#}\n{% if not (rate_limits | default(false)) %}\napp/rate_limits.py\napp/rate_windows.py\ntests/test_rate_limits.py\n{% endif %}",
     "{#- rate_limits_of_users: people are counted as themselves -#}\n{% if not (rate_limits | default(false)) or (auth | default(\"none\")) != \"users\" %}\ntests/users/test_rate_limits.py\n{% endif %}",
     "{#- rate_limits_by_key: keys are counted as themselves -#}\n{% if not (rate_limits | default(false)) or (auth | default(\"none\")) != \"api_key\" %}\ntests/api_keys/test_rate_limits.py\n{% endif %}",
-    "{#- jobs: durable background work -#}\n{% if not (jobs | default(false)) %}\napp/handlers\napp/jobs\ntests/jobs\nmigrations/versions/0004_jobs.py\n{% endif %}",
+    "{#- jobs: durable background work -#}\n{% if (stack | default(\"fastapi\")) == \"fastapi\" and not (jobs | default(false)) %}\napp/handlers\napp/jobs\ntests/jobs\nmigrations/versions/0004_jobs.py\n{% endif %}",
     "{#- celery: jobs by way of a broker -#}\n{% if (broker | default(\"embedded\")) == \"embedded\" %}\napp/jobs/celery.py\napp/jobs/celery_worker.py\ntests/jobs/test_celery.py\n{% endif %}",
     "{#- jobs_metrics: how much work there is -#}\n{% if not (jobs | default(false)) or \"metrics\" not in (observability | default([])) %}\napp/jobs/metrics.py\ntests/jobs/test_metrics.py\n{% endif %}",
     "{#- embedded_postgresql: a PostgreSQL from a wheel, for development and tests without a server -#}\n{% if (database | default(\"sqlite\")) != \"postgresql\" %}\napp/embedded_postgresql.py\ntests/postgresql.py\n{% endif %}",
