@@ -116,9 +116,7 @@ def test_a_piece_can_be_left_out_and_brought_back_later(
 
 
 @pytest.mark.parametrize("engine", [with_cookiecutter, with_copier])
-def test_handlers_stay_when_jobs_go_and_come_back(
-    template: Path, tmp_path: Path, engine: Callable[..., Path]
-) -> None:
+def test_handlers_stay_when_jobs_go_and_come_back(template: Path, tmp_path: Path, engine: Callable[..., Path]) -> None:
     project = engine(template, {"jobs": True}, tmp_path)
     with_jobs = tree(project)
     handlers = project / "app" / "handlers"

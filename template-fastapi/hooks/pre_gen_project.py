@@ -189,7 +189,7 @@ QUESTIONS = r'''{
     "{#- rate_limits: how often one caller may ask -#}\n{% if not (rate_limits | default(false)) %}\napp/rate_limits.py\napp/rate_windows.py\ntests/test_rate_limits.py\n{% endif %}",
     "{#- rate_limits_of_users: people are counted as themselves -#}\n{% if not (rate_limits | default(false)) or (auth | default(\"none\")) != \"users\" %}\ntests/users/test_rate_limits.py\n{% endif %}",
     "{#- rate_limits_by_key: keys are counted as themselves -#}\n{% if not (rate_limits | default(false)) or (auth | default(\"none\")) != \"api_key\" %}\ntests/api_keys/test_rate_limits.py\n{% endif %}",
-    "{#- jobs: durable background work -#}\n{% if not (jobs | default(false)) and not (webhooks | default([])) %}\napp/handlers\napp/jobs\ntests/jobs\nmigrations/versions/0004_jobs.py\n{% endif %}",
+    "{#- jobs: durable background work -#}\n{% if (stack | default(\"fastapi\")) == \"fastapi\" and not (jobs | default(false)) and not (webhooks | default([])) %}\napp/handlers\napp/jobs\ntests/jobs\nmigrations/versions/0004_jobs.py\n{% endif %}",
     "{#- webhooks: events of senders, kept before they are answered -#}\n{% if not (webhooks | default([])) %}\napp/webhooks\ntests/webhooks\nmigrations/versions/0005_webhooks.py\n{% endif %}",
     "{#- webhooks_stripe: signatures of Stripe -#}\n{% if \"stripe\" not in (webhooks | default([])) %}\napp/webhooks/signatures/stripe.py\ntests/webhooks/test_stripe.py\n{% endif %}",
     "{#- webhooks_twilio: signatures of Twilio -#}\n{% if \"twilio\" not in (webhooks | default([])) %}\napp/webhooks/signatures/twilio.py\ntests/webhooks/test_twilio.py\n{% endif %}",

@@ -46,7 +46,14 @@ def celery_of(settings: Settings) -> Celery:
 
 
 def transport(settings: Settings) -> dict[str, Any]:
-{% if cookiecutter.broker == "redis" %}
+    if settings.broker_url.get_secret_value().startswith("amqp"):
+        return {
+            # Replicated, and on disk before a publisher is told that it is kept.
+            "task_default_queue_type": "quorum",
+            # Celery makes 28 queues for delays, which we do not use: jobs wait in the database.
+            "broker_native_delayed_delivery_queue_type": "classic",
+            "broker_transport_options": {"confirm_publish": True, "max_retries": 0},
+        }
     options = {
         # A message comes back when it was not acknowledged for this long. That it comes back while
         # a long job still runs does no harm: whose lease is alive is left alone.
@@ -60,15 +67,6 @@ def transport(settings: Settings) -> dict[str, Any]:
         "socket_keepalive": True,
     }
     return {"broker_transport_options": options}
-{% else %}
-    return {
-        # Replicated, and on disk before a publisher is told that it is kept.
-        "task_default_queue_type": "quorum",
-        # Celery makes 28 queues for delays, which we do not use: jobs wait in the database.
-        "broker_native_delayed_delivery_queue_type": "classic",
-        "broker_transport_options": {"confirm_publish": True, "max_retries": 0},
-    }
-{% endif %}
 
 
 class Sender:
