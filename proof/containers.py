@@ -29,7 +29,7 @@ from proof.processes import CommandFailed, clean_environment, free_port, run, se
 
 VARIANTS: Sequence[Mapping[str, object]] = (
     {"stack": "fastapi", "database": "sqlite"},
-    {"stack": "fastapi", "database": "postgresql"},
+    {"stack": "fastapi", "database": "postgresql", "jobs": True},
     {"stack": "django", "database": "sqlite"},
     {"stack": "django", "database": "postgresql", "broker": "redis"},
 )
@@ -209,6 +209,7 @@ def prove(answers: Mapping[str, object], template: Path, builder: Builder, base:
             ours["APP_DATABASE_URL"] = ours["APP_DATABASE_URL"].replace(socket[0], "/tmp/sockets")  # noqa: S108 - in there, a tmpfs of its own
         wanted = {"migrate", "web"} | ({"postgres"} if answers["database"] == "postgresql" else set())
         wanted |= {"worker", "beat", str(answers["broker"])} if "broker" in answers else set()
+        wanted |= {"worker"} if answers.get("jobs") else set()
         assert services.keys() == wanted, f"compose.yml has {sorted(services)}"
         given = dict.fromkeys(("APP_SECRET_KEY", "POSTGRES_PASSWORD"), "a secret that only the proof uses")
         given["APP_HTTPS"] = "false"  # nothing in front speaks TLS

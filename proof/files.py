@@ -119,6 +119,76 @@ def _mentioned(questionnaire: Questionnaire, text: str) -> set[str]:
     return names & set(questionnaire.questions)
 
 
+def _without_gaps(answers: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in answers.items() if value is not None}
+
+
+def _values(questionnaire: Questionnaire, stack: str, name: str, file: TemplateFile) -> list[Any]:
+    """Those that this file can tell apart: one that only asks for some choices, or whether there is any, needs no more
+    than these and one of the others."""
+    question = questionnaire.questions[name]
+    if name == "stack":
+        return [stack]
+    if name not in questionnaire.asked(stack):
+        return question.values[:1]
+    if not question.multiple:
+        return question.values
+    uses = _Uses(name)
+    texts = [file.path, file.body or "", *(piece.source for piece in file.pieces)]
+    for text in [*texts, *(other.validator for other in questionnaire.questions.values())]:
+        uses.visit(questionnaire.environment.parse(text))
+    if uses.whole:
+        return question.values
+    others = [choice for choice in question.choices.values() if choice not in uses.choices]
+    told = {*uses.choices, *others[:1]}
+    return [value for value in question.values if set(value.split(",")) - {""} <= told]
+
+
+class _Uses:
+    """What a text asks of an answer that takes several choices."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.choices: set[str] = set()
+        self.whole = False
+
+    def visit(self, node: nodes.Node) -> None:
+        if self._is_answer(node):
+            self.whole = True
+        elif isinstance(node, nodes.Compare) and self._asks_for_a_choice(node):
+            self.choices.add(str(node.expr.as_const()))
+        elif isinstance(node, nodes.If | nodes.CondExpr):
+            self._visit_condition(node.test)
+            for child in node.iter_child_nodes(exclude=("test",)):
+                self.visit(child)
+        elif isinstance(node, nodes.Not):
+            self._visit_condition(node.node)
+        else:
+            for child in node.iter_child_nodes():
+                self.visit(child)
+
+    def _visit_condition(self, node: nodes.Node) -> None:
+        """Only its truth counts."""
+        if isinstance(node, nodes.And | nodes.Or):
+            self._visit_condition(node.left)
+            self._visit_condition(node.right)
+        elif not self._is_answer(node):
+            self.visit(node)
+
+    def _asks_for_a_choice(self, node: nodes.Compare) -> bool:
+        [operand, *more] = node.ops
+        of_answer = operand.op in ("in", "notin") and self._is_answer(operand.expr)
+        return isinstance(node.expr, nodes.Const) and of_answer and not more
+
+    def _is_answer(self, node: nodes.Node | None) -> bool:
+        """As templates, pieces and validators name it: cookiecutter.NAME, NAME | default(...), NAME."""
+        if isinstance(node, nodes.Filter) and node.name == "default":
+            return self._is_answer(node.node)
+        if isinstance(node, nodes.Getattr):
+            return isinstance(node.node, nodes.Name) and node.node.name == "cookiecutter" and node.attr == self.name
+        return isinstance(node, nodes.Name) and node.name == self.name
+
+
 def check_every_file(questionnaire: Questionnaire, into: Path) -> FilesReport:
     """Render and check everything; the distinct results are written below `into` for the tools that read files."""
     started = time.monotonic()
@@ -144,8 +214,10 @@ def check_every_file(questionnaire: Questionnaire, into: Path) -> FilesReport:
 
 def _render(questionnaire: Questionnaire, stack: str, file: TemplateFile, report: FilesReport) -> list[Result]:
     distinct: dict[str, Result] = {}
-    names = sorted(_with_what_validators_ask(questionnaire, file.answers))
-    factors = {name: questionnaire.questions[name].values if name != "stack" else [stack] for name in names}
+    names = _with_what_validators_ask(questionnaire, file.answers)
+    tried = {name: _values(questionnaire, stack, name, file) for name in sorted(names)}
+    factors = {name: values for name, values in tried.items() if name in file.answers}
+    others = {name: values for name, values in tried.items() if name not in file.answers}
     count = prod(len(values) for values in factors.values())
     if count > MOST_COMBINATIONS:
         report.sampled.append(f"{file.path} ({count} combinations: a 3-way array)")
@@ -160,12 +232,12 @@ def _render(questionnaire: Questionnaire, stack: str, file: TemplateFile, report
         report.failures.append(f"{file.path}: {type(error).__name__}: {error}")
         return []
     for row in rows:
-        answers = questionnaire.accepted(
-            {"stack": stack} | {name: row[name] for name in names if row[name] is not None}
-        )
+        # What only validators ask for does not change the file: any that they accept will do.
+        given = ({"stack": stack} | row | dict(zip(others, some, strict=True)) for some in product(*others.values()))
+        answers = next(filter(None, map(questionnaire.accepted, map(_without_gaps, given))), None)
         if answers is None or any(piece.leaves_out(file.path, answers) for piece in file.pieces):
             continue
-        shown = {name: answers[name] for name in names}
+        shown = {name: answers[name] for name in tried}
         namespace = questionnaire.for_templates(answers)
         try:
             # File names carry no conditions, so the rendered name is the same for all (a test holds that).

@@ -30,10 +30,19 @@ def django(project: Path, run: Run) -> None:
     run("python", "manage.py", "makemigrations", "--check", "--dry-run")
 
 
-def fastapi_production(words: Mapping[str, str], _broker_url: str) -> dict[str, str]:
-    if words["auth"] != "users":
+def broker(words: Mapping[str, str], broker_url: str) -> dict[str, str]:
+    if words["broker"] == "embedded":
         return {}
-    return {"APP_PUBLIC_URL": "https://app.example.com", "APP_EMAIL_URL": "smtp://127.0.0.1:1"}
+    # Without a broker to be had it is down: the service has to answer all the same.
+    scheme = {"redis": "redis", "rabbitmq": "amqp"}[words["broker"]]
+    return {"APP_BROKER_URL": broker_url or f"{scheme}://127.0.0.1:1"}
+
+
+def fastapi_production(words: Mapping[str, str], broker_url: str) -> dict[str, str]:
+    settings = broker(words, broker_url)
+    if words["auth"] == "users":
+        settings |= {"APP_PUBLIC_URL": "https://app.example.com", "APP_EMAIL_URL": "smtp://127.0.0.1:1"}
+    return settings
 
 
 def django_production(words: Mapping[str, str], broker_url: str) -> dict[str, str]:
@@ -42,10 +51,7 @@ def django_production(words: Mapping[str, str], broker_url: str) -> dict[str, st
         "APP_EMAIL_URL": "smtp://127.0.0.1:1",
         "APP_HTTPS": "false",  # nothing in front of it speaks TLS
     }
-    if words["broker"] != "embedded":
-        # Without a broker to be had it is down: the service has to answer all the same.
-        scheme = {"redis": "redis", "rabbitmq": "amqp"}[words["broker"]]
-        settings["APP_BROKER_URL"] = broker_url or f"{scheme}://127.0.0.1:1"
+    settings |= broker(words, broker_url)
     if words["media"] == "s3":
         settings["APP_S3_BUCKET"] = "proof"
     return settings

@@ -67,7 +67,7 @@ def read(root: Path, stack: str) -> tuple[Document, Document]:
             if name in defined and name != "_exclude":
                 raise ValueError(f"{name} is defined twice: copier would silently take the last one")
             defined.add(name)
-            if file.stem not in {"copier", "common", stack} or name in {"stack", "cookiecutter"}:
+            if file.stem not in {"copier", "common", "broker", stack} or name in {"stack", "cookiecutter"}:
                 continue
             if name == "_exclude":
                 settings["_exclude"] += value

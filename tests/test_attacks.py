@@ -39,7 +39,11 @@ class Target:
 
 
 OPEN = Target({"auth": "none"}, "uv run just migrate")
-KEYS = Target({"auth": "api_key"}, "uv run just key-issue attacks --scopes leads:read,leads:write --days 1", "/leads")
+KEYS = Target(
+    {"auth": "api_key", "webhooks": "stripe,twilio,n8n,standard,hmac"},
+    "uv run just key-issue attacks --scopes leads:read,leads:write,webhooks:admin --days 1",
+    "/leads",
+)
 USERS = Target(
     {"auth": "users"},
     f"uv run just superuser {LOGIN}",

@@ -1,6 +1,5 @@
 """A project must not have the name of a package that it depends on: it would depend on itself."""
 
-import itertools
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -19,8 +18,9 @@ QUESTIONNAIRE = Questionnaire(ROOT)
 def each_value_once(stack: str) -> Iterator[Variant]:
     """What a project depends on is the sum of what its answers bring, so no pairs are needed."""
     factors = factors_of_running_code(QUESTIONNAIRE, stack)
-    for row in itertools.zip_longest(*factors.values()):
-        words = {name: word for name, word in zip(factors, row, strict=True) if word is not None}
+    for index in range(max(map(len, factors.values()))):
+        # The last value stays: others may need it.
+        words = {name: values[min(index, len(values) - 1)] for name, values in factors.items()}
         yield Variant({"stack": stack} | words)
 
 

@@ -107,8 +107,27 @@ def test_what_the_deployment_cannot_run_is_refused(
 def test_an_answer_of_another_stack_is_refused_by_the_engine_that_knows_all_questions(
     template: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(Refused, match="The answer broker is of the Django stack: choose the stack django, or leave"):
-        with_copier(template, {"stack": "fastapi", "broker": "redis"}, tmp_path)
+    with pytest.raises(Refused, match="The answer media is of the Django stack: choose the stack django, or leave"):
+        with_copier(template, {"stack": "fastapi", "media": "s3"}, tmp_path)
+
+
+@pytest.mark.parametrize("engine", [with_cookiecutter, with_copier])
+@pytest.mark.parametrize(
+    ("answers", "sentence"),
+    [
+        ({}, "The broker carries jobs and webhooks: say yes to jobs, choose webhooks, or choose the broker embedded."),
+        (
+            {"jobs": True, "deploy": "aws", "database": "postgresql"},
+            "The deploy aws of the FastAPI stack has no broker: choose the broker embedded, or the deploy none.",
+        ),
+    ],
+)
+def test_a_broker_without_jobs_or_where_there_is_none_is_refused(
+    engine: Callable[..., Path], answers: dict[str, Any], sentence: str, template: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Refused) as refused:
+        engine(template, answers | {"broker": "redis"}, tmp_path)
+    assert str(refused.value).endswith(sentence)
 
 
 def test_who_may_use_the_api_is_asked_by_the_fastapi_stack_alone(template: Path, tmp_path: Path) -> None:

@@ -116,6 +116,27 @@ def test_a_piece_can_be_left_out_and_brought_back_later(
 
 
 @pytest.mark.parametrize("engine", [with_cookiecutter, with_copier])
+def test_handlers_stay_when_jobs_go_and_come_back(template: Path, tmp_path: Path, engine: Callable[..., Path]) -> None:
+    project = engine(template, {"jobs": True}, tmp_path)
+    with_jobs = tree(project)
+    handlers = project / "app" / "handlers"
+    (handlers / "mine.py").write_text("MINE = True\n")
+    (handlers / "__init__.py").write_text("# mine\n")
+    update(project, jobs=False)
+    without = with_cookiecutter(template, {}, tmp_path / "without")
+    assert tree(project, "migrations/versions", "app/handlers") == tree(without, "migrations/versions")
+    assert not (project / "app" / "jobs").exists()
+    update(project, jobs=True)
+    assert tree(project, "app/handlers") == {
+        path: file for path, file in with_jobs.items() if not path.startswith("app/handlers")
+    }
+    assert {file.name: file.read_text() for file in handlers.iterdir()} == {
+        "mine.py": "MINE = True\n",
+        "__init__.py": "# mine\n",
+    }
+
+
+@pytest.mark.parametrize("engine", [with_cookiecutter, with_copier])
 def test_pieces_of_the_django_stack_come_and_go(template: Path, tmp_path: Path, engine: Callable[..., Path]) -> None:
     project = engine(template, {"stack": "django", "example": False, "admin_extras": ""}, tmp_path)
     before = tree(project)

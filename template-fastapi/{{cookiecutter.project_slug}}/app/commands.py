@@ -25,10 +25,16 @@ from app.doctor import diagnose
 {% if cookiecutter.database == "postgresql" %}
 from app.embedded_postgresql import embedded_url
 {% endif %}
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+from app.jobs import commands as jobs
+{% endif %}
 from app.main import create_app
 from app.settings import Settings, explain, unknown_names
 {% if cookiecutter.auth == "users" %}
 from app.users import commands as callers
+{% endif %}
+{% if cookiecutter.webhooks %}
+from app.webhooks import commands as webhooks
 {% endif %}
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +44,9 @@ def make_env_file() -> bool:
     """Write .env with fresh secrets; return False when there is one already."""
     env_file = Path(".env")
     example = (ROOT / ".env.example").read_text()
+{% if cookiecutter.webhooks %}
+    example = example.replace("APP_WEBHOOK_SOURCES=\n", webhooks.fresh_sources())
+{% endif %}
     # A name without a value is a secret.
     filled = re.sub(r"(?m)^\w+=$", lambda line: line[0] + secrets.token_urlsafe(48), example)
     try:
@@ -192,6 +201,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 {% if cookiecutter.auth != "none" %}
     callers.add_commands(commands, load_settings)
+{% endif %}
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+    jobs.add_commands(commands, load_settings)
+{% endif %}
+{% if cookiecutter.webhooks %}
+    webhooks.add_commands(commands, load_settings)
+{% endif %}
+{% if cookiecutter.jobs or cookiecutter.webhooks or cookiecutter.auth != "none" %}
 
 {% endif %}
     options = parser.parse_args(arguments)

@@ -10,6 +10,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from app.db import create_engine, why_unreachable
+{% if cookiecutter.broker != "embedded" %}
+from app.jobs.celery import check_broker
+{% endif %}
 {% if cookiecutter.rate_limits %}
 from app.rate_limits import check_limits
 {% endif %}
@@ -24,6 +27,9 @@ def diagnose(settings: Settings, alembic: Config, *, env_file: Path) -> Iterator
     if settings.environment == "production":
         yield from check_production(settings)
     yield asyncio.run(check_database(settings, alembic))
+{% if cookiecutter.broker != "embedded" %}
+    yield asyncio.run(check_broker(settings))
+{% endif %}
 {% if cookiecutter.rate_limits %}
     yield asyncio.run(check_limits(settings))
 {% endif %}

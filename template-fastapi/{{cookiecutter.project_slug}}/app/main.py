@@ -8,6 +8,10 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from app import docs, errors, health, logs{{ ["", "metrics", "sentry", "traces"] | select("in", cookiecutter.observability) | join(", ") }}
 from app.db import Database
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+from app.jobs.registry import load_handlers
+from app.jobs.workforce import Workforce
+{% endif %}
 {% if cookiecutter.example %}
 from app.leads.router import router as leads
 {% endif %}
@@ -19,6 +23,12 @@ from app.settings import Settings
 {% if cookiecutter.auth == "users" %}
 from app.users.access import Accounts
 from app.users.router import auth, users
+{% endif %}
+{% if cookiecutter.webhooks and cookiecutter.auth != "none" %}
+from app.webhooks.admin import router as webhook_events
+{% endif %}
+{% if cookiecutter.webhooks %}
+from app.webhooks.router import router as webhooks
 {% endif %}
 
 
@@ -32,10 +42,16 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.database = Database(app.state.settings)
 {% if cookiecutter.auth == "users" %}
     app.state.accounts = Accounts.of(app.state.settings, app.state.database)
+{% endif %}
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+    app.state.workforce = Workforce(app.state.settings, app.state.database)
     yield
-    await app.state.accounts.post.close()
+    await app.state.workforce.stop()
 {% else %}
     yield
+{% endif %}
+{% if cookiecutter.auth == "users" %}
+    await app.state.accounts.post.close()
 {% endif %}
     await app.state.database.close()
 {% if cookiecutter.rate_limits %}
@@ -46,6 +62,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     logs.configure(settings)
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+    load_handlers()
+{% endif %}
 {% if "traces" in cookiecutter.observability %}
     tracing = traces.Tracing(settings)
 {% endif %}
@@ -112,6 +131,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 {% endif %}
 {% if cookiecutter.example %}
     app.include_router(leads)
+{% endif %}
+{% if cookiecutter.webhooks %}
+    app.include_router(webhooks)
+{% endif %}
+{% if cookiecutter.webhooks and cookiecutter.auth != "none" %}
+    app.include_router(webhook_events)
 {% endif %}
     if settings.docs:
         docs.install(app)

@@ -22,6 +22,9 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import problem_response
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+from app.jobs import metrics as work
+{% endif %}
 from app.settings import Settings
 
 PATH = "/metrics"
@@ -179,6 +182,9 @@ class Counting:
             return problem_response(405, headers={"Allow": "GET"})
         # It reads files when there are several processes.
         text = await to_thread.run_sync(self.metrics.text)
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+        text += await work.text(scope["app"])
+{% endif %}
         return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 

@@ -101,8 +101,9 @@ def report(error: BaseException | None) -> None:
     # A few exceptions take no attributes.
     with suppress(AttributeError):
         error.reported = True  # type: ignore[attr-defined]  # of our own
-    request_id = structlog.contextvars.get_contextvars().get("request_id")
-    sentry_sdk.capture_exception(error, tags={"request_id": request_id} if request_id else {})
+    known = structlog.contextvars.get_contextvars()
+    tags = {name: str(known[name]) for name in ("request_id", "job", "job_id") if name in known}
+    sentry_sdk.capture_exception(error, tags=tags)
 
 
 def before_send(event: Event, _: Hint) -> Event | None:

@@ -20,13 +20,19 @@ from pydantic_settings import (
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+from app.jobs.settings import NEEDED_BY_JOBS, JobSettings
+{% endif %}
 {% if cookiecutter.auth == "users" %}
 from app.mail import mail_server_of
 {% endif %}
 {% if cookiecutter.rate_limits %}
 from app.rate_windows import LimitStorage, LimitText
 {% endif %}
-{% if cookiecutter.rate_limits or cookiecutter.auth == "users" %}
+{% if cookiecutter.webhooks %}
+from app.webhooks.settings import WebhookSettings
+{% endif %}
+{% if cookiecutter.jobs or cookiecutter.webhooks or cookiecutter.rate_limits or cookiecutter.auth == "users" %}
 
 {% endif %}
 DRIVERS = {
@@ -59,7 +65,7 @@ HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 Names = Annotated[list[str], NoDecode]
 
 
-class Settings(BaseSettings):
+class Settings({{ "WebhookSettings, " if cookiecutter.webhooks else "" }}{{ "JobSettings, " if cookiecutter.jobs or cookiecutter.webhooks else "" }}BaseSettings):
     """Each field is an environment variable with the prefix `APP_`, or a line in `.env`."""
 
     model_config = SettingsConfigDict(
@@ -244,6 +250,9 @@ class Settings(BaseSettings):
             "secret_key",
             "database_url",
             "allowed_hosts",
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+            *NEEDED_BY_JOBS,
+{% endif %}
 {% if cookiecutter.auth == "users" %}
             "public_url",
             "email_url",

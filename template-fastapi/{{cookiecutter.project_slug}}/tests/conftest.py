@@ -67,6 +67,10 @@ def settings(new_database: Callable[[], str], no_settings_of_this_machine: None)
         database_url=SecretStr(new_database()),
         log_level="warning",
         max_body_size=20_000,
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+        # Tests run what they enqueue themselves.
+        embedded_worker=False,
+{% endif %}
 {% if cookiecutter.rate_limits %}
         # Far away: the tests of limits have their own.
         rate_limit="1000000/minute",

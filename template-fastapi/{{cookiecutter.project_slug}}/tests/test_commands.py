@@ -24,6 +24,9 @@ def environment(
     monkeypatch.setenv("APP_PUBLIC_URL", "https://app.example.com")
     monkeypatch.setenv("APP_EMAIL_URL", "smtp://user:password@127.0.0.1:1")
 {% endif %}
+{% if cookiecutter.broker != "embedded" %}
+    monkeypatch.setenv("APP_BROKER_URL", "{{ "redis" if cookiecutter.broker == "redis" else "amqp" }}://127.0.0.1:1")
+{% endif %}
     monkeypatch.setenv("APP_DATABASE_URL", new_database())
     return monkeypatch
 

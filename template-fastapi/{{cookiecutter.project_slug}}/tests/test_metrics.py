@@ -47,6 +47,14 @@ def logs_as_before(settings: Settings) -> Iterator[None]:
     logs.configure(settings)
 
 
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+@pytest.fixture(autouse=True)
+def no_work_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That would take a connection; tests/jobs counts it."""
+    monkeypatch.setattr("app.jobs.metrics.KINDS", {})
+
+
+{% endif %}
 @pytest.fixture
 def counted(settings: Settings) -> FastAPI:
     app = create_app(settings)

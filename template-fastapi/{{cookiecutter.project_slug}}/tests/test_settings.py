@@ -25,6 +25,9 @@ def test_production_refuses_a_short_secret() -> None:
     complete: dict[str, object] = {
         "database_url": "sqlite:////srv/app.db",
         "allowed_hosts": ["api.example.com"],
+{% if cookiecutter.broker != "embedded" %}
+        "broker_url": "{{ "redis" if cookiecutter.broker == "redis" else "amqp" }}://127.0.0.1:1",
+{% endif %}
 {% if cookiecutter.auth == "users" %}
         "public_url": "https://app.example.com",
         "email_url": "console:",
@@ -38,6 +41,9 @@ def test_production_starts_with_what_it_needs(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("APP_SECRET_KEY", "x" * 32)
     monkeypatch.setenv("APP_DATABASE_URL", "postgresql://user:secret@db/app")
     monkeypatch.setenv("APP_ALLOWED_HOSTS", "api.example.com, www.example.com")
+{% if cookiecutter.broker != "embedded" %}
+    monkeypatch.setenv("APP_BROKER_URL", "{{ "redis" if cookiecutter.broker == "redis" else "amqp" }}://127.0.0.1:1")
+{% endif %}
 {% if cookiecutter.auth == "users" %}
     monkeypatch.setenv("APP_PUBLIC_URL", "https://app.example.com")
     monkeypatch.setenv("APP_EMAIL_URL", "smtp://user:password@127.0.0.1:1")

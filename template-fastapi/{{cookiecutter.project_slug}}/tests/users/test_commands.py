@@ -83,6 +83,9 @@ def test_doctor_says_that_e_mails_are_only_printed(
     machine.setenv("APP_ALLOWED_HOSTS", "api.example.com")
     machine.setenv("APP_PUBLIC_URL", "https://app.example.com")
     machine.setenv("APP_EMAIL_URL", "console:")
+{% if cookiecutter.broker != "embedded" %}
+    machine.setenv("APP_BROKER_URL", "{{ "redis" if cookiecutter.broker == "redis" else "amqp" }}://127.0.0.1:1")
+{% endif %}
     main(["doctor"])
 
     assert "warning  APP_EMAIL_URL" in capsys.readouterr().out

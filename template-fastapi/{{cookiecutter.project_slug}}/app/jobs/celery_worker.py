@@ -1,0 +1,170 @@
+"""The two processes that a broker asks for: `just worker`, many of them, and `just beat`."""
+
+import asyncio
+import threading
+from contextlib import suppress
+from datetime import timedelta
+from time import monotonic
+from typing import Any
+
+import structlog
+from celery.signals import worker_shutting_down
+from fastapi import FastAPI
+
+from app.db import now
+from app.jobs import queue
+from app.jobs.celery import TASK, Sender, celery_of
+from app.jobs.recurring import Clock
+from app.jobs.registry import KINDS
+from app.jobs.signals import told_to_stop
+from app.jobs.waking import Work
+from app.jobs.worker import Worker
+from app.main import create_app
+from app.settings import Settings
+
+logger = structlog.get_logger()
+
+# Seconds that a row may wait for the message that was sent when it was committed.
+ON_ITS_WAY = 1
+# Seconds after which it is taken for lost; it may as well be in a long queue.
+SEND_AGAIN = 30
+AT_ONCE = 1000
+
+
+class Hands:
+    """The loop in which the handlers of a Celery worker run. Celery itself has none: each of its
+    threads hands over a row and waits."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._told = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="handlers")
+
+    def __enter__(self) -> "Hands":
+        self._thread.start()
+        self._ready.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.loop.call_soon_threadsafe(self._told.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self.loop.run_until_complete(self._serve())
+        finally:
+            self._ready.set()
+            self.loop.close()
+
+    async def _serve(self) -> None:
+        app = create_app(self.settings)
+        async with app.router.lifespan_context(app):
+            self.worker = Worker(self.settings, app.state.workforce.bell)
+            async with self.worker.handlers():
+                self._ready.set()
+                await self._told.wait()
+
+    def do(self, table: str, row_id: int) -> None:
+        asyncio.run_coroutine_threadsafe(do_one(self.worker, table, row_id), self.loop).result()
+
+    def hurry(self, **_: Any) -> None:
+        """Celery waits for what runs, for ever; we do not."""
+        asyncio.run_coroutine_threadsafe(self.worker.end_handlers(), self.loop)
+
+
+async def do_one(worker: Worker, table: str, row_id: int) -> None:
+    """Do this row, if it is its turn, and send the one that had to wait for it."""
+    if table not in KINDS:
+        logger.warning("work_unknown", table=table)
+        return
+    model = KINDS[table].model
+    async with worker.database.readers() as session:
+        row = await queue.claim_one(session, model, row_id, lease=worker.lease)
+    if row is None:
+        return
+    await asyncio.wait([worker.start(KINDS[table], row).task])
+    if row.order_key is not None:
+        async with worker.database.readers() as session:
+            following = await queue.startable_ids(session, model, limit=1, order_key=row.order_key)
+        worker.bell.ring([(table, one) for one in following])
+
+
+def work(settings: Settings) -> None:
+    celery = celery_of(settings)
+    with Hands(settings) as hands:
+
+        @celery.task(name=TASK)
+        def do(table: str, row_id: int) -> None:
+            hands.do(table, row_id)
+
+        worker_shutting_down.connect(hands.hurry)
+        print(f"Running jobs, {settings.worker_concurrency} at once.", flush=True)
+        worker: Any = celery.Worker(
+            pool="threads",
+            concurrency=settings.worker_concurrency,
+            loglevel="WARNING",
+            quiet=True,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+        )
+        worker.start()
+    if worker.exitcode:
+        raise SystemExit(worker.exitcode)
+
+
+class Sweeper:
+    """Sends what is due and was not taken: retries, what has waited for its time, and whatever the
+    broker lost."""
+
+    def __init__(self, app: FastAPI, sender: Sender) -> None:
+        self.settings: Settings = app.state.settings
+        self.database = app.state.database
+        self.sender = sender
+        self.clock = Clock()
+        self._sent: dict[Work, float] = {}
+
+    async def run(self, told: asyncio.Event) -> None:
+        while not told.is_set():
+            try:
+                await self.clock.tick(self.database)
+                await self.sweep()
+            except Exception as error:
+                logger.warning("sweep_failed", reason=repr(error))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(told.wait(), self.settings.worker_poll)
+
+    async def sweep(self) -> int:
+        """How many it sent."""
+        lost_before = monotonic() - SEND_AGAIN
+        self._sent = {one: at for one, at in self._sent.items() if at > lost_before}
+        due = [one for one in await self._due() if one not in self._sent]
+        if not due or not await self.sender.publish(due):
+            return 0
+        self._sent |= dict.fromkeys(due, monotonic())
+        return len(due)
+
+    async def _due(self) -> list[Work]:
+        lease = timedelta(seconds=self.settings.job_lease)
+        before = now() - timedelta(seconds=ON_ITS_WAY)
+        due: list[Work] = []
+        async with self.database.readers() as session:
+            for table, kind in KINDS.items():
+                if await queue.is_due(session, kind.model, lease=lease):
+                    await queue.recover(session, kind.model, lease=lease)
+                ids = await queue.startable_ids(session, kind.model, limit=AT_ONCE, before=before)
+                due += [(table, row_id) for row_id in ids]
+        return due
+
+
+async def beat(settings: Settings) -> None:
+    """Until it is told to stop. One is enough; a second one does no harm."""
+    if not settings.broker_url.get_secret_value():
+        raise SystemExit("APP_BROKER_URL is not set: workers keep the schedule themselves.")
+    told = told_to_stop()
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        print("Keeping the schedule.", flush=True)
+        await Sweeper(app, app.state.workforce.sender).run(told)

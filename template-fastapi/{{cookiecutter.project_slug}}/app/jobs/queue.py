@@ -1,0 +1,340 @@
+"""The only place where rows of work change their state: each function is one statement, on any
+table of `Work`, in the caller's transaction."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import uniform
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Row,
+    Select,
+    Table,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from app.db import now, one_line
+from app.jobs.models import STATES, State, Work
+
+# All columns of a row that was taken.
+Claimed = Row[Any]
+Executes = AsyncSession | AsyncConnection
+
+FIRST_PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(hours=1)
+LONGEST_ERROR = 500  # characters
+LOST = "The worker ended, or lost its connection, in the middle of it."
+FINISHED = (State.DONE, State.DEAD, State.CANCELLED, State.IGNORED)
+PURGE_AT_ONCE = 1000
+
+
+def in_state(table: FromClause, *states: State) -> ColumnElement[bool]:
+    """Written into the statement, not bound: else partial indexes cannot be used."""
+    options = [literal(state, STATES, literal_execute=True) for state in states]
+    column: ColumnElement[State] = table.c.state
+    return column == options[0] if len(options) == 1 else column.in_(options)
+
+
+def startable(table: Table, moment: datetime) -> ColumnElement[bool]:
+    """Due, and nothing else with its key runs, or waits from before."""
+    other = table.alias("other")
+    first = or_(other.c.id < table.c.id, in_state(other, State.RUNNING))
+    ahead = and_(
+        other.c.order_key == table.c.order_key,
+        in_state(other, State.WAITING, State.RUNNING),
+        first,
+    )
+    return and_(
+        in_state(table, State.WAITING),
+        table.c.due_at <= moment,
+        or_(table.c.order_key.is_(None), ~exists(select(literal(1)).where(ahead))),
+    )
+
+
+def expired(table: Table, moment: datetime, lease: timedelta | None) -> ColumnElement[bool]:
+    over = table.c.lease_until < moment
+    if lease is not None:
+        # Nobody took it for that long: the machine's clock was put back.
+        over = or_(over, table.c.lease_until > moment + 2 * lease)
+    return and_(in_state(table, State.RUNNING), over)
+
+
+def locked(rows: Select[Any]) -> Select[Any]:
+    """What another one has locked is left to it (SQLite has one writer, and locks no rows)."""
+    return select(rows.with_for_update(skip_locked=True).cte("chosen").c.id)
+
+
+async def claim(
+    session: Executes, model: type[Work], *, limit: int, lease: timedelta
+) -> Sequence[Claimed]:
+    """Take up to `limit` rows that are due, the longest waiting first."""
+    table = model.__table__
+    due = (
+        select(table.c.id)
+        .where(startable(table, now()))
+        .order_by(table.c.due_at, table.c.id)
+        .limit(limit)
+    )
+    rows = await _take(session, table, due, lease)
+    return sorted(rows, key=lambda row: (row.due_at, row.id))
+
+
+async def startable_ids(
+    session: Executes,
+    model: type[Work],
+    *,
+    limit: int,
+    before: datetime | None = None,
+    order_key: str | None = None,
+) -> Sequence[int]:
+    """What could be claimed, and was due before: without taking it."""
+    table = model.__table__
+    ids = (
+        select(table.c.id)
+        .where(startable(table, before or now()))
+        .order_by(table.c.due_at, table.c.id)
+        .limit(limit)
+    )
+    if order_key is not None:
+        ids = ids.where(table.c.order_key == order_key)
+    return (await session.scalars(ids)).all()
+
+
+async def claim_one(
+    session: Executes, model: type[Work], row_id: int, *, lease: timedelta
+) -> Claimed | None:
+    """Take this row, if it is due and nobody has it."""
+    table = model.__table__
+    this = select(table.c.id).where(table.c.id == row_id, startable(table, now()))
+    return next(iter(await _take(session, table, this, lease)), None)
+
+
+async def _take(
+    session: Executes, table: Table, rows: Select[Any], lease: timedelta
+) -> Sequence[Claimed]:
+    statement = (
+        update(table)
+        .where(table.c.id.in_(locked(rows)))
+        .values(
+            state=State.RUNNING,
+            attempts=table.c.attempts + 1,
+            lease=uuid4(),
+            lease_until=now() + lease,
+        )
+        .returning(*table.c)
+    )
+    return (await session.execute(statement)).all()
+
+
+async def recover(
+    session: Executes, model: type[Work], *, lease: timedelta | None = None
+) -> Sequence[Row[Any]]:
+    """Give back what workers had that are gone: id and new state of each. The attempt counts, so
+    that a row that ends its worker each time is dead in the end. `lease`: as long as workers take
+    rows for."""
+    table = model.__table__
+    spent = table.c.attempts >= table.c.max_attempts
+    rows = select(table.c.id).where(expired(table, now(), lease))
+    statement = (
+        update(table)
+        .where(table.c.id.in_(locked(rows)))
+        .values(
+            state=case((spent, State.DEAD), else_=State.WAITING),
+            finished_at=case((spent, now()), else_=None),
+            lease=None,
+            lease_until=None,
+            last_error=LOST,
+        )
+        .returning(table.c.id, table.c.state)
+    )
+    return (await session.execute(statement)).all()
+
+
+async def renew(
+    session: Executes, model: type[Work], leases: Iterable[UUID], *, lease: timedelta
+) -> set[int]:
+    """The ids of the rows that are still theirs; who has lost one has to stop."""
+    table = model.__table__
+    statement = (
+        update(table)
+        .where(in_state(table, State.RUNNING), table.c.lease.in_(list(leases)))
+        .values(lease_until=now() + lease)
+        .returning(table.c.id)
+    )
+    return set((await session.scalars(statement)).all())
+
+
+async def _leave(session: Executes, model: type[Work], row: Claimed, **values: Any) -> bool:
+    """False when the lease is somebody else's by now, or nobody's."""
+    table = model.__table__
+    statement = (
+        update(table)
+        .where(table.c.id == row.id, table.c.lease == row.lease)
+        .values(lease=None, lease_until=None, **values)
+        .returning(table.c.id)
+    )
+    return (await session.scalar(statement)) is not None
+
+
+async def finish(
+    session: Executes, model: type[Work], row: Claimed, state: State = State.DONE
+) -> bool:
+    """False when the row was lost in the meantime: whoever did its work has to roll that back."""
+    return await _leave(session, model, row, state=state, finished_at=now(), last_error=None)
+
+
+async def fail(
+    session: Executes,
+    model: type[Work],
+    row: Claimed,
+    error: BaseException,
+    *,
+    final: bool = False,
+    after: timedelta | None = None,
+) -> State | None:
+    """Try it again later, or bury it after its last attempt or when that is `final`. The new state,
+    or None when the row was lost in the meantime."""
+    dead = final or row.attempts >= row.max_attempts
+    values: dict[str, Any] = {"state": State.DEAD, "finished_at": now()}
+    if not dead:
+        delay = pause(row.attempts) if after is None else after
+        values = {"state": State.WAITING, "due_at": now() + delay}
+    left = await _leave(session, model, row, last_error=describe(error), **values)
+    return values["state"] if left else None
+
+
+async def release(session: Executes, model: type[Work], row: Claimed) -> bool:
+    """Give it back as if it had not been taken."""
+    return await _leave(session, model, row, state=State.WAITING, attempts=row.attempts - 1)
+
+
+async def replay(session: Executes, model: type[Work], ids: Iterable[int]) -> list[int]:
+    """Do what is finished once more, from the first attempt on: the ids for which that was so."""
+    return await _change(
+        session,
+        model,
+        ids,
+        FINISHED,
+        state=State.WAITING,
+        due_at=now(),
+        attempts=0,
+        finished_at=None,
+    )
+
+
+async def cancel(session: Executes, model: type[Work], ids: Iterable[int]) -> list[int]:
+    """What waits is not started, and what runs cannot commit: the ids for which that was so."""
+    return await _change(
+        session,
+        model,
+        ids,
+        (State.WAITING, State.RUNNING),
+        state=State.CANCELLED,
+        lease=None,
+        lease_until=None,
+        finished_at=now(),
+    )
+
+
+async def _change(
+    session: Executes, model: type[Work], ids: Iterable[int], states: Sequence[State], **values: Any
+) -> list[int]:
+    table = model.__table__
+    statement = (
+        update(table)
+        .where(table.c.id.in_(list(ids)), in_state(table, *states))
+        .values(**values)
+        .returning(table.c.id)
+    )
+    return sorted((await session.scalars(statement)).all())
+
+
+async def purge(
+    session: Executes,
+    model: type[Work],
+    *,
+    before: datetime,
+    dead: bool = False,
+    limit: int | None = None,
+) -> int:
+    """Delete up to `limit` rows that were finished before; those that are dead only when asked to."""
+    table = model.__table__
+    states = FINISHED if dead else [state for state in FINISHED if state is not State.DEAD]
+    rows = (
+        select(table.c.id)
+        .where(table.c.finished_at < before, in_state(table, *states))
+        .order_by(table.c.finished_at)
+        .limit(limit or PURGE_AT_ONCE)
+    )
+    gone = await session.execute(
+        delete(table).where(table.c.id.in_(locked(rows))).returning(table.c.id)
+    )
+    return len(gone.all())
+
+
+async def is_due(session: Executes, model: type[Work], *, lease: timedelta | None = None) -> bool:
+    """Whether there may be something to take or to recover: a question that locks nothing."""
+    table = model.__table__
+    moment = now()
+    waiting = exists().where(in_state(table, State.WAITING), table.c.due_at <= moment)
+    lost = exists().where(expired(table, moment, lease))
+    return bool(await session.scalar(select(or_(waiting, lost))))
+
+
+@dataclass(frozen=True)
+class Counts:
+    waiting: int
+    running: int
+    dead: int
+    # Seconds since the row was due that should have been taken first.
+    oldest: float
+
+
+async def counts(session: Executes, model: type[Work]) -> Counts:
+    """Of what is not done: that stays quick, however much is done."""
+    table = model.__table__
+
+    def number(state: State) -> Any:
+        return select(func.count()).where(in_state(table, state)).scalar_subquery()
+
+    due = select(func.min(table.c.due_at)).where(
+        in_state(table, State.WAITING), table.c.due_at <= now()
+    )
+    waiting, running, dead, oldest = (
+        await session.execute(
+            select(
+                number(State.WAITING),
+                number(State.RUNNING),
+                number(State.DEAD),
+                due.scalar_subquery(),
+            )
+        )
+    ).one()
+    age = (now() - oldest).total_seconds() if oldest else 0.0
+    return Counts(waiting, running, dead, max(age, 0.0))
+
+
+def pause(attempts: int) -> timedelta:
+    """Longer each time, and any part of that: what failed together does not come back together."""
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempts - 1, 20))
+    return longest * uniform(0, 1)  # noqa: S311 - nobody gains from guessing it
+
+
+def describe(error: BaseException) -> str:
+    """Its type and one line. No more: values of SQL and bodies stand in the lines below."""
+    text = one_line(error).replace("\x00", "")
+    name = type(error).__name__
+    return (name if text == name else f"{name}: {text}")[:LONGEST_ERROR]

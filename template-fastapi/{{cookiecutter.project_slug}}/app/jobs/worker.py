@@ -1,0 +1,291 @@
+import asyncio
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from time import monotonic
+from typing import Any
+
+import structlog
+
+from app.db import Database
+from app.jobs import queue
+from app.jobs.models import State
+from app.jobs.queue import Claimed
+from app.jobs.recurring import Clock
+from app.jobs.registry import KINDS, GiveUpError, Kind, RetryError
+from app.jobs.waking import CHANNEL, Bell, Work
+from app.settings import Settings
+
+logger = structlog.get_logger()
+
+AFTER_A_FAILURE = 0.5  # seconds, at most, until a lease is renewed again
+
+
+@dataclass(eq=False)
+class Handling:
+    kind: Kind
+    row: Claimed
+    task: "asyncio.Task[None]" = field(init=False)
+    # From here on its own transaction finds out whether the row is still ours.
+    ending: bool = False
+    lost: bool = False
+
+
+class Worker:
+    """Does what is due, several at once, until it is stopped.
+
+    It has connections of its own: as many as it runs handlers, and three to claim, renew and listen.
+    """
+
+    def __init__(self, settings: Settings, bell: Bell, *, kinds: Iterable[Kind] = ()) -> None:
+        self.settings = settings
+        self.bell = bell
+        self.kinds = list(kinds) or list(KINDS.values())
+        self.lease = timedelta(seconds=settings.job_lease)
+        pool_size = settings.worker_concurrency + 3
+        self.database = Database(settings.model_copy(update={"database_pool_size": pool_size}))
+        bell.attach(self.database)
+        self.clock = Clock()
+        self.handling: set[Handling] = set()
+        self._woken = asyncio.Event()
+        self._stopping = False
+        self._more = False
+        self._in_trouble = False
+
+    @property
+    def free(self) -> int:
+        return self.settings.worker_concurrency - len(self.handling)
+
+    @property
+    def patience(self) -> float:
+        """Seconds that handlers get to finish; in development somebody waits for the new code."""
+        return self.settings.shutdown_timeout if self.settings.environment == "production" else 1
+
+    def wake(self, _: Collection[Work] = ()) -> None:
+        self._woken.set()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self.wake()
+
+    async def run(self) -> None:
+        """Until `stop()`; then handlers finish, or what they had is given back."""
+        helpers = [self._listen_for_ever()] if self.bell.notifies else []
+        self.bell.listeners.add(self.wake)
+        try:
+            async with self.handlers(*helpers):
+                await self._work()
+        finally:
+            self.bell.listeners.discard(self.wake)
+
+    @asynccontextmanager
+    async def handlers(self, *helpers: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+        """While it lasts, handlers may run: their leases are renewed."""
+        tasks = [asyncio.create_task(helper) for helper in (self._renew_for_ever(), *helpers)]
+        try:
+            yield
+        finally:
+            await self.end_handlers()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.database.close()
+
+    async def _work(self) -> None:
+        next_look = 0.0
+        while not self._stopping:
+            self._woken.clear()
+            try:
+                if monotonic() >= next_look:
+                    next_look = monotonic() + self.settings.worker_poll
+                    await self.clock.tick(self.database)
+                    due = await self._look()
+                else:
+                    due = True
+                if due:
+                    await self._take()
+                self._in_trouble = False
+            except Exception as error:
+                # Once, not each second for as long as the database is away.
+                if not self._in_trouble:
+                    logger.warning("worker_waits", reason=repr(error))
+                self._in_trouble = True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(next_look - monotonic(), 0)):
+                    await self._woken.wait()
+
+    async def _look(self) -> bool:
+        """Ask first: to take nothing would make all writers wait on SQLite."""
+        due = False
+        async with self.database.readers() as session:
+            for kind in self.kinds:
+                if await queue.is_due(session, kind.model, lease=self.lease):
+                    due = True
+                    for row in await queue.recover(session, kind.model, lease=self.lease):
+                        logger.warning(
+                            "work_recovered",
+                            table=kind.model.__tablename__,
+                            id=row.id,
+                            state=row.state,
+                        )
+        return due
+
+    async def _take(self) -> None:
+        self._more = self.free == 0
+        # In turns: one kind must not keep the others out.
+        self.kinds.append(self.kinds.pop(0))
+        for kind in list(self.kinds):
+            if (limit := self.free) <= 0:
+                break
+            # Each statement is a transaction of its own.
+            async with self.database.readers() as session:
+                rows = await queue.claim(session, kind.model, limit=limit, lease=self.lease)
+            self._more |= len(rows) == limit
+            for row in rows:
+                self.start(kind, row)
+
+    def start(self, kind: Kind, row: Claimed) -> Handling:
+        handling = Handling(kind, row)
+        handling.task = asyncio.create_task(self._handle(handling))
+        self.handling.add(handling)
+        handling.task.add_done_callback(lambda _: self._ended(handling))
+        return handling
+
+    def _ended(self, handling: Handling) -> None:
+        self.handling.discard(handling)
+        # Several at once cost no more than one. What waits for its order may begin now.
+        several = self.free >= max(1, self.settings.worker_concurrency // 4)
+        if (self._more and several) or handling.row.order_key:
+            self.wake()
+
+    async def _handle(self, handling: Handling) -> None:
+        kind, row = handling.kind, handling.row
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(job=kind.name(row), job_id=row.id)
+        started = monotonic()
+        try:
+            if await self._do(handling):
+                took = round((monotonic() - started) * 1000, 1)
+                logger.info("work_done", attempt=row.attempts, duration_ms=took)
+            else:
+                logger.warning("work_lost")
+        except asyncio.CancelledError:
+            if handling.lost:
+                logger.warning("work_lost")
+            else:
+                await self._give_back(handling)
+        except Exception as error:
+            await self._failed(handling, error)
+
+    async def _do(self, handling: Handling) -> bool:
+        """False when the row was lost in the meantime: then nothing of it is kept."""
+        kind, row = handling.kind, handling.row
+        async with self.database.transactions() as session:
+            state = await kind.run(session, row)
+            handling.ending = True
+            mine = await queue.finish(session, kind.model, row, state)
+            if mine:
+                await session.commit()
+            return mine
+
+    async def _give_back(self, handling: Handling) -> None:
+        try:
+            async with self.database.readers() as session:
+                await queue.release(session, handling.kind.model, handling.row)
+        except Exception as error:
+            logger.warning("work_not_given_back", reason=repr(error))
+        else:
+            logger.info("work_given_back")
+
+    async def _failed(self, handling: Handling, error: Exception) -> None:
+        try:
+            async with self.database.readers() as session:
+                state = await queue.fail(
+                    session,
+                    handling.kind.model,
+                    handling.row,
+                    error,
+                    final=isinstance(error, GiveUpError),
+                    after=error.after if isinstance(error, RetryError) else None,
+                )
+        except Exception as trouble:
+            # It comes back when its lease has expired.
+            logger.warning("failure_not_kept", reason=repr(trouble), error=queue.describe(error))
+            return
+        if state is State.DEAD:
+            logger.error("work_dead", attempt=handling.row.attempts, exc_info=error)
+        elif state is State.WAITING:
+            text = queue.describe(error)
+            logger.warning("work_failed", attempt=handling.row.attempts, error=text)
+        else:
+            logger.warning("work_lost")
+
+    async def end_handlers(self) -> None:
+        if tasks := [handling.task for handling in self.handling]:
+            _, late = await asyncio.wait(tasks, timeout=self.patience)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _renew_for_ever(self) -> None:
+        pause = self.settings.job_lease / 4
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                for kind in list(self.kinds):
+                    await self._renew(kind)
+                pause = self.settings.job_lease / 4
+            except Exception as error:
+                logger.warning("leases_not_renewed", reason=repr(error))
+                pause = min(AFTER_A_FAILURE, pause)
+
+    async def _renew(self, kind: Kind) -> None:
+        held = [one for one in self.handling if one.kind is kind and not one.ending]
+        if not held:
+            return
+        leases = {one.row.lease for one in held}
+        async with self.database.readers() as session:
+            mine = await queue.renew(session, kind.model, leases, lease=self.lease)
+        for one in held:
+            if one.row.id not in mine and not one.ending:
+                one.lost = True
+                one.task.cancel()
+
+    async def _listen_for_ever(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except Exception as error:
+                logger.warning("worker_not_listening", reason=repr(error))
+            await asyncio.sleep(self.settings.worker_poll)
+
+    async def _listen(self) -> None:
+        """Until the connection is lost."""
+        async with self.database.engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None
+            ended = asyncio.Event()
+            driver.add_termination_listener(lambda _: ended.set())
+            await driver.add_listener(CHANNEL, lambda *_: self.wake())
+            try:
+                self.wake()
+                await ended.wait()
+            finally:
+                # It has a listener: nobody else may get it.
+                await connection.invalidate()
+
+
+class Workforce:
+    """What works in one process: the bell and, unless work is done elsewhere, a worker."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.bell = Bell(settings, database)
+        self.worker = Worker(settings, self.bell) if settings.embedded_worker else None
+        self._task = asyncio.create_task(self.worker.run()) if self.worker else None
+
+    async def stop(self) -> None:
+        if self.worker and self._task:
+            self.worker.stop()
+            await self._task
+        await self.bell.close()

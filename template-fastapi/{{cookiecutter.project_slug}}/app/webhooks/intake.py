@@ -1,0 +1,132 @@
+"""Keeps events before they are answered. What comes while others are being written is written
+together with the next: one statement and one commit for all of them, and no wait when it is idle."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Executable, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from app.db import Database, create_engine
+from app.errors import DatabaseUnavailableError
+from app.jobs.waking import UNKNOWN, Bell
+from app.settings import Settings
+from app.webhooks.handlers import Event
+from app.webhooks.models import WebhookEvent
+
+MOST_AT_ONCE = 200  # rows
+MOST_BYTES = 4_000_000  # of bodies at once
+PATIENCE = 10  # seconds; senders wait for 10 to 30
+
+EVENTS = WebhookEvent.__table__
+
+Values = dict[str, Any]
+
+
+def durable_sqlite(settings: Settings) -> AsyncEngine:
+    """Whose commits are on the disk, and outlive a power cut: the sender will not send it again. The
+    application's own connections leave that to the next checkpoint."""
+    engine = create_engine(settings)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.close()
+
+    return engine
+
+
+class Intake:
+    """Of one process. What it commits rings the bell: with ids for a broker, which carries them."""
+
+    def __init__(self, database: Database, bell: Bell, *, tells_ids: bool = False) -> None:
+        postgres = database.engine.dialect.name == "postgresql"
+        dialect = postgresql if postgres else sqlite
+        insert = dialect.insert(EVENTS).on_conflict_do_nothing(
+            index_elements=["source", "event_id"]
+        )
+        self.tells_ids = tells_ids
+        self.insert: Executable = insert.returning(EVENTS.c.id) if tells_ids else insert
+        # PostgreSQL's driver sends all rows in one round trip, as a transaction of its own.
+        self.engine: AsyncEngine = (
+            database.engine.execution_options(isolation_level="AUTOCOMMIT")
+            if postgres
+            else durable_sqlite(bell.settings)
+        )
+        self.owned = None if postgres else self.engine
+        self.bell = bell
+        self.waiting: list[tuple[Values, asyncio.Future[None]]] = []
+        self.writing: asyncio.Task[None] | None = None
+
+    async def keep(self, what: Event, *, order_key: str | None = None) -> None:
+        """Returns when it is committed, now or long ago. Raises what a database raises that does not
+        answer: nothing may be acknowledged then."""
+        values = {
+            "source": what.source,
+            "event_id": what.id,
+            "event_type": what.type,
+            "headers": what.headers,
+            "body": what.body,
+            "order_key": order_key,
+            "created_at": what.received_at,
+            "due_at": what.received_at,
+        }
+        kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append((values, kept))
+        if self.writing is None:
+            self.writing = asyncio.create_task(self._write_all())
+        await kept
+
+    async def close(self) -> None:
+        if self.writing is not None:
+            await self.writing
+        if self.owned is not None:
+            await self.owned.dispose()
+
+    async def _write_all(self) -> None:
+        while batch := self._take():
+            rows, waiting = zip(*batch, strict=True)
+            for one, error in zip(waiting, await self._write(rows), strict=True):
+                if one.done():
+                    continue  # who waited for it has gone
+                if error is None:
+                    one.set_result(None)
+                else:
+                    one.set_exception(error)
+        self.writing = None
+
+    def _take(self) -> list[tuple[Values, asyncio.Future[None]]]:
+        count = size = 0
+        for values, _ in self.waiting[:MOST_AT_ONCE]:
+            size += len(values["body"])
+            if count and size > MOST_BYTES:
+                break
+            count += 1
+        taken, self.waiting = self.waiting[:count], self.waiting[count:]
+        return taken
+
+    async def _write(self, rows: Sequence[Values]) -> list[Exception | None]:
+        """What became of each."""
+        try:
+            await self._insert(rows)
+        except Exception as error:
+            if len(rows) > 1 and isinstance(error, DBAPIError) and not error.connection_invalidated:
+                # One of them is bad, or another process wrote the same ones in another order.
+                return [outcome for row in rows for outcome in await self._write([row])]
+            return [error] * len(rows)
+        return [None] * len(rows)
+
+    async def _insert(self, rows: Sequence[Values]) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE), self.engine.begin() as connection:
+                result = await connection.execute(self.insert, list(rows))
+                ids = result.scalars().all() if self.tells_ids else ()
+        except TimeoutError as error:
+            raise DatabaseUnavailableError("The database takes too long.") from error
+        self.bell.ring([(EVENTS.name, one) for one in ids] or [UNKNOWN])
