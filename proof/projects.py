@@ -307,6 +307,8 @@ def _check(work: _Work) -> None:
         "PYTHONPATH": str(_coverage_for(work.python, work.folder.parent)),
         "PYTEST_ADDOPTS": " ".join(measure),
         "COVERAGE_FILE": str(work.folder / ".coverage"),
+        # Rows share the processors: workers of their own would only start more often.
+        "PYTEST_XDIST_AUTO_NUM_WORKERS": "0",
     }
     if work.mypy_cache is not None:
         environment["MYPY_CACHE_DIR"] = str(work.mypy_cache)
