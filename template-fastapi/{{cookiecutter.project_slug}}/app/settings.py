@@ -23,10 +23,13 @@ from sqlalchemy.exc import ArgumentError
 {% if cookiecutter.auth == "users" %}
 from app.mail import mail_server_of
 {% endif %}
+{% if cookiecutter.outbox %}
+from app.outbox.targets import Targets, targets_of
+{% endif %}
 {% if cookiecutter.rate_limits %}
 from app.rate_windows import LimitStorage, LimitText
 {% endif %}
-{% if cookiecutter.rate_limits or cookiecutter.auth == "users" %}
+{% if cookiecutter.rate_limits or cookiecutter.auth == "users" or cookiecutter.outbox %}
 
 {% endif %}
 DRIVERS = {
@@ -126,6 +129,9 @@ class Settings(BaseSettings):
 {% endif %}
     max_body_size: int = Field(default=1_048_576, ge=1, description="bytes")
     idempotency_hours: int = Field(default=24, ge=1)
+{% if cookiecutter.outbox %}
+    outbox_targets: Annotated[Targets, NoDecode] = Field(default={}, repr=False)
+{% endif %}
 {% if "metrics" in cookiecutter.observability %}
     metrics_token: SecretStr = Field(
         default=SecretStr(""), description="what a scraper of /metrics sends as Bearer"
@@ -154,6 +160,13 @@ class Settings(BaseSettings):
             return [name.strip() for name in value.split(",") if name.strip()]
         return value
 
+{% if cookiecutter.outbox %}
+    @field_validator("outbox_targets", mode="plain")
+    @classmethod
+    def name_targets(cls, value: object) -> Targets:
+        return targets_of(value)
+
+{% endif %}
     @field_validator("database_url")
     @classmethod
     def name_a_database(cls, value: SecretStr) -> SecretStr:

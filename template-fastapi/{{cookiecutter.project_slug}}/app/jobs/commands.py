@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -110,12 +110,15 @@ async def list_jobs(
     """A line for each job, below a heading."""
     async with transaction(settings) as session:
         jobs = await service.list_jobs(session, state=state, name=name, limit=limit)
-    table: list[tuple[str, ...]] = [("id", "state", "attempts", "due", "name", "error")]
-    table += [line_of(job) for job in jobs]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    heading = ("id", "state", "attempts", "due", "name", "error")
+    return table([heading, *(line_of(job) for job in jobs)])
+
+
+def table(lines: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in table
+        for line in lines
     ]
 
 
@@ -157,12 +160,14 @@ async def cancel_jobs(settings: Settings, ids: Iterable[int]) -> str:
     return report(ids, done, "are cancelled", "do not wait or run")
 
 
-def report(ids: Iterable[int], done: Iterable[int], what: str, why_not: str) -> str:
+def report(
+    ids: Iterable[int], done: Iterable[int], what: str, why_not: str, *, rows: str = "Jobs"
+) -> str:
     """Raises SystemExit when nothing was done."""
     changed = ", ".join(map(str, done))
     left = ", ".join(str(one) for one in ids if one not in set(done))
-    sentences = [f"Jobs {changed} {what}."] if changed else []
-    sentences += [f"Jobs {left} {why_not}, or there are none."] if left else []
+    sentences = [f"{rows} {changed} {what}."] if changed else []
+    sentences += [f"{rows} {left} {why_not}, or there are none."] if left else []
     if not changed:
         raise SystemExit(" ".join(sentences))
     return " ".join(sentences)

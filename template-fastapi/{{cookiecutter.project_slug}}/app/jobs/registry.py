@@ -109,6 +109,9 @@ def name_of(function: Function) -> str:
 def load_handlers() -> None:
     """Import all of `app/handlers/`, so that what it registers is known."""
     import_module("app.jobs.retention")
+{% if cookiecutter.outbox %}
+    import_module("app.outbox.delivery")
+{% endif %}
     if find_spec(HANDLERS) is not None:
         package = import_module(HANDLERS)
         for module in walk_packages(package.__path__, f"{HANDLERS}."):
