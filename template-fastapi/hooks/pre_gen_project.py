@@ -144,6 +144,26 @@ QUESTIONS = r'''{
       "multiselect": false,
       "when": "{{ stack == 'fastapi' }}",
       "validator": "{% from \"questions/checks.jinja\" import only_fastapi %} {{ only_fastapi(stack, \"jobs\", not jobs) }}"
+    },
+    {
+      "name": "webhooks",
+      "choices": [
+        "stripe",
+        "twilio",
+        "n8n",
+        "standard",
+        "hmac"
+      ],
+      "multiselect": true,
+      "when": "{{ stack == 'fastapi' }}",
+      "validator": "{% from \"questions/checks.jinja\" import only_fastapi %} {{ only_fastapi(stack, \"webhooks\", not webhooks) }}"
+    },
+    {
+      "name": "outbox",
+      "choices": [],
+      "multiselect": false,
+      "when": "{{ stack == 'fastapi' and (jobs or webhooks) }}",
+      "validator": "{% from \"questions/checks.jinja\" import only_fastapi %} {{ only_fastapi(stack, \"outbox\", not outbox) }} {% if stack == \"fastapi\" and outbox and not jobs and not webhooks %} Jobs deliver what is in the outbox: say yes to jobs, or no to outbox. {% endif %}"
     }
   ],
   "exclude": [
@@ -152,7 +172,7 @@ QUESTIONS = r'''{
     "{#- ci_github: the GitHub Actions workflow -#}\n{% if (ci | default(\"github\")) != \"github\" %}\n.github\n{% endif %}",
     "{#- ci_gitlab: the GitLab CI pipeline -#}\n{% if (ci | default(\"github\")) != \"gitlab\" %}\n.gitlab-ci.yml\n{% endif %}",
     "{#- example: leads, one real feature to copy from or to delete -#}\n{% if not (example | default(true)) %}\napp/leads\ntests/leads\nmigrations/versions/0003_leads.py\n{% endif %}",
-    "{#- pagination: what lists of leads and of users share -#}\n{% if not (example | default(true)) and (auth | default(\"none\")) != \"users\" %}\napp/pagination.py\n{% endif %}",
+    "{#- pagination: what lists share -#}\n{% if not (example | default(true)) and (auth | default(\"none\")) != \"users\" and (not (webhooks | default([])) or (auth | default(\"none\")) == \"none\") %}\napp/pagination.py\n{% endif %}",
     "{#- users: accounts of people -#}\n{% if (stack | default(\"fastapi\")) == \"fastapi\" and (auth | default(\"none\")) != \"users\" %}\napp/mail.py\napp/users\ntests/test_mail.py\ntests/users\nmigrations/versions/0002_users.py\n{% endif %}",
     "{#- api_keys: keys of programs -#}\n{% if (auth | default(\"none\")) != \"api_key\" %}\napp/api_keys\ntests/api_keys\nmigrations/versions/0002_api_keys.py\n{% endif %}",
     "{#- leads_of_users: each lead has an owner -#}\n{% if not (example | default(true)) or (auth | default(\"none\")) != \"users\" %}\ntests/leads/test_owners.py\n{% endif %}",
@@ -165,10 +185,18 @@ QUESTIONS = r'''{
     "{#- rate_limits: how often one caller may ask -#}\n{% if not (rate_limits | default(false)) %}\napp/rate_limits.py\napp/rate_windows.py\ntests/test_rate_limits.py\n{% endif %}",
     "{#- rate_limits_of_users: people are counted as themselves -#}\n{% if not (rate_limits | default(false)) or (auth | default(\"none\")) != \"users\" %}\ntests/users/test_rate_limits.py\n{% endif %}",
     "{#- rate_limits_by_key: keys are counted as themselves -#}\n{% if not (rate_limits | default(false)) or (auth | default(\"none\")) != \"api_key\" %}\ntests/api_keys/test_rate_limits.py\n{% endif %}",
-    "{#- jobs: durable background work -#}\n{% if not (jobs | default(false)) %}\napp/handlers\napp/jobs\ntests/jobs\nmigrations/versions/0004_jobs.py\n{% endif %}",
-    "{#- jobs_metrics: how much work there is -#}\n{% if not (jobs | default(false)) or \"metrics\" not in (observability | default([])) %}\napp/jobs/metrics.py\ntests/jobs/test_metrics.py\n{% endif %}",
+    "{#- jobs: durable background work -#}\n{% if not (jobs | default(false)) and not (webhooks | default([])) %}\napp/handlers/__init__.py\napp/jobs\ntests/jobs\nmigrations/versions/0004_jobs.py\n{% endif %}",
+    "{#- jobs_metrics: how much work there is -#}\n{% if (not (jobs | default(false)) and not (webhooks | default([]))) or \"metrics\" not in (observability | default([])) %}\napp/jobs/metrics.py\ntests/jobs/test_metrics.py\n{% endif %}",
+    "{#- webhooks: events of senders, kept before they are answered -#}\n{% if not (webhooks | default([])) %}\napp/webhooks\ntests/webhooks\nmigrations/versions/0005_webhooks.py\n{% endif %}",
+    "{#- webhooks_stripe: signatures of Stripe -#}\n{% if \"stripe\" not in (webhooks | default([])) %}\napp/webhooks/signatures/stripe.py\ntests/webhooks/test_stripe.py\n{% endif %}",
+    "{#- webhooks_twilio: signatures of Twilio -#}\n{% if \"twilio\" not in (webhooks | default([])) %}\napp/webhooks/signatures/twilio.py\ntests/webhooks/test_twilio.py\n{% endif %}",
+    "{#- webhooks_n8n: what n8n authenticates with -#}\n{% if \"n8n\" not in (webhooks | default([])) %}\napp/webhooks/signatures/n8n.py\ntests/webhooks/test_n8n.py\n{% endif %}",
+    "{#- webhooks_standard: signatures of Standard Webhooks -#}\n{% if \"standard\" not in (webhooks | default([])) %}\napp/webhooks/signatures/standard.py\ntests/webhooks/test_standard.py\n{% endif %}",
+    "{#- webhooks_hmac: an HMAC in a header -#}\n{% if \"hmac\" not in (webhooks | default([])) %}\napp/webhooks/signatures/hmac.py\ntests/webhooks/test_hmac.py\n{% endif %}",
+    "{#- webhooks_api: operating webhooks over HTTP -#}\n{% if not (webhooks | default([])) or (auth | default(\"none\")) == \"none\" %}\napp/webhooks/admin.py\napp/webhooks/schemas.py\ntests/webhooks/test_admin.py\n{% endif %}",
+    "{#- outbox: messages to others, delivered by jobs -#}\n{% if not (outbox | default(false)) %}\napp/outbox\ntests/outbox\nmigrations/versions/0006_outbox.py\n{% endif %}",
     "{#- embedded_postgresql: a PostgreSQL from a wheel, for development and tests without a server -#}\n{% if (database | default(\"sqlite\")) != \"postgresql\" %}\napp/embedded_postgresql.py\ntests/postgresql.py\n{% endif %}",
-    "{#- migrations: belong to the user from the day the project is made, as handlers do -#}\n{% if (_copier_operation | default(\"copy\")) == \"update\" %}\napp/handlers/__init__.py\nmigrations/versions/0001_initial.py\nmigrations/versions/0002_api_keys.py\nmigrations/versions/0002_users.py\nmigrations/versions/0003_leads.py\nmigrations/versions/0004_jobs.py\n{% endif %}"
+    "{#- migrations: belong to the user from the day the project is made, as handlers do -#}\n{% if (_copier_operation | default(\"copy\")) == \"update\" %}\napp/handlers/__init__.py\nmigrations/versions/0001_initial.py\nmigrations/versions/0002_api_keys.py\nmigrations/versions/0002_users.py\nmigrations/versions/0003_leads.py\nmigrations/versions/0004_jobs.py\nmigrations/versions/0005_webhooks.py\nmigrations/versions/0006_outbox.py\n{% endif %}"
   ],
   "message": "\n{% set folder = _copier_conf.dst_path | string %}\n{{ project_name }} is ready{{ \"\" if folder == \".\" else \" in \" ~ folder }}. Next:\n{% if folder != \".\" %}\n  cd {{ '\"' ~ folder ~ '\"' if \" \" in folder else folder }}\n{% endif %}\n  uv run just dev     starts it                    (no uv? pip install uv)\n  uv run just test    runs its tests\n  git init && git add . && git commit -m \"Start\"   (updates need git)\n{% if _copier_answers._commit is defined %}\nLater, uvx copier update brings what is new in the template.\n{% else %}\nThis copy of the template has no git history. For updates, add two lines to {{ _copier_conf.answers_file }}:\n_src_path (the template's repository) and _commit (the release you started from, such as v1.0.0).\n{% endif %}\n",
   "settings": {

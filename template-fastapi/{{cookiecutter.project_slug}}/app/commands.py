@@ -25,7 +25,7 @@ from app.doctor import diagnose
 {% if cookiecutter.database == "postgresql" %}
 from app.embedded_postgresql import embedded_url
 {% endif %}
-{% if cookiecutter.jobs %}
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
 from app.jobs import commands as jobs
 {% endif %}
 from app.main import create_app
@@ -35,6 +35,9 @@ from app.outbox import commands as outbox
 from app.settings import Settings, explain, unknown_names
 {% if cookiecutter.auth == "users" %}
 from app.users import commands as callers
+{% endif %}
+{% if cookiecutter.webhooks %}
+from app.webhooks import commands as webhooks
 {% endif %}
 
 ROOT = Path(__file__).parent.parent
@@ -46,6 +49,9 @@ def make_env_file() -> bool:
     example = (ROOT / ".env.example").read_text()
     # A name without a value is a secret.
     filled = re.sub(r"(?m)^\w+=$", lambda line: line[0] + secrets.token_urlsafe(48), example)
+{% if cookiecutter.webhooks %}
+    filled = re.sub("FRESH_SECRET", lambda _: secrets.token_hex(32), filled)
+{% endif %}
     try:
         with env_file.open("x") as file:
             env_file.chmod(0o600)
@@ -199,13 +205,16 @@ def main(arguments: list[str] | None = None) -> None:
 {% if cookiecutter.auth != "none" %}
     callers.add_commands(commands, load_settings)
 {% endif %}
-{% if cookiecutter.jobs %}
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
     jobs.add_commands(commands, load_settings)
 {% endif %}
 {% if cookiecutter.outbox %}
     outbox.add_commands(commands, load_settings)
 {% endif %}
-{% if cookiecutter.jobs or cookiecutter.auth != "none" %}
+{% if cookiecutter.webhooks %}
+    webhooks.add_commands(commands, load_settings)
+{% endif %}
+{% if cookiecutter.jobs or cookiecutter.webhooks or cookiecutter.auth != "none" %}
 
 {% endif %}
     options = parser.parse_args(arguments)

@@ -8,7 +8,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from app import docs, errors, health, logs{{ ["", "metrics", "sentry", "traces"] | select("in", cookiecutter.observability) | join(", ") }}
 from app.db import Database
-{% if cookiecutter.jobs %}
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
 from app.jobs.registry import load_handlers
 from app.jobs.worker import Workforce
 {% endif %}
@@ -24,6 +24,12 @@ from app.settings import Settings
 from app.users.access import Accounts
 from app.users.router import auth, users
 {% endif %}
+{% if cookiecutter.webhooks and cookiecutter.auth != "none" %}
+from app.webhooks.admin import router as webhook_events
+{% endif %}
+{% if cookiecutter.webhooks %}
+from app.webhooks.router import router as webhooks
+{% endif %}
 
 
 def operation_id(route: APIRoute) -> str:
@@ -37,7 +43,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 {% if cookiecutter.auth == "users" %}
     app.state.accounts = Accounts.of(app.state.settings, app.state.database)
 {% endif %}
-{% if cookiecutter.jobs %}
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
     app.state.workforce = Workforce(app.state.settings, app.state.database)
     yield
     await app.state.workforce.stop()
@@ -56,7 +62,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     logs.configure(settings)
-{% if cookiecutter.jobs %}
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
     load_handlers()
 {% endif %}
 {% if "traces" in cookiecutter.observability %}
@@ -125,6 +131,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 {% endif %}
 {% if cookiecutter.example %}
     app.include_router(leads)
+{% endif %}
+{% if cookiecutter.webhooks %}
+    app.include_router(webhooks)
+{% endif %}
+{% if cookiecutter.webhooks and cookiecutter.auth != "none" %}
+    app.include_router(webhook_events)
 {% endif %}
     if settings.docs:
         docs.install(app)

@@ -5,7 +5,6 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Self
-from uuid import UUID
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from sqlalchemy import Column, Select, tuple_
@@ -13,15 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import UnprocessableError
 
+LARGEST = 2**63 - 1  # that a database takes
 NOT_OURS = "The cursor is not one of ours: pass next_cursor of the page before, unchanged."
 
 
 class Cursor(BaseModel):
-    """Where a page ended: the value it was sorted by (as text) and the row's key."""
+    """Where a page ended: the value it was sorted by and the row's key, both as text."""
 
     sort: str
     value: str = Field(pattern=r"^[^\x00]*$")
-    id: UUID
+    id: str = Field(pattern=r"^[^\x00]*$")
 
     @classmethod
     def decode(cls, text: str, *, sort: str) -> Self:
@@ -35,22 +35,26 @@ class Cursor(BaseModel):
             )
         return cursor
 
-    def value_for(self, column: Column[Any]) -> Any:
-        try:
-            value = TypeAdapter(column.type.python_type).validate_python(self.value)
-            return value.astimezone(UTC) if isinstance(value, datetime) else value
-        except (ValidationError, OverflowError) as error:
-            raise UnprocessableError(NOT_OURS) from error
-
     def encode(self) -> str:
         return urlsafe_b64encode(self.model_dump_json().encode()).decode()
+
+
+def value_for(column: Column[Any], text: str) -> Any:
+    try:
+        value = TypeAdapter(column.type.python_type).validate_python(text)
+        value = value.astimezone(UTC) if isinstance(value, datetime) else value
+    except (ValidationError, OverflowError) as error:
+        raise UnprocessableError(NOT_OURS) from error
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise UnprocessableError(NOT_OURS)
+    return value
 
 
 async def fetch_page(
     session: AsyncSession,
     query: Select[Any],
     columns: Mapping[str, Column[Any]],
-    key: Column[UUID],
+    key: Column[Any],
     *,
     sort: str,
     cursor: str | None,
@@ -65,11 +69,8 @@ async def fetch_page(
     descending = sort.startswith("-")
     if cursor:
         after = Cursor.decode(cursor, sort=sort)
-        value = after.value_for(column)
-        row, last = (
-            tuple_(column, key),
-            tuple_(value, after.id, types=[column.type, key.type]),
-        )
+        values = (value_for(column, after.value), value_for(key, after.id))
+        row, last = tuple_(column, key), tuple_(*values, types=[column.type, key.type])
         query = query.where(row < last if descending else row > last)
     order = (column.desc(), key.desc()) if descending else (column.asc(), key.asc())
     # One row more than the page holds: its presence says that there is another page.
@@ -80,5 +81,5 @@ async def fetch_page(
     if len(rows) <= limit:
         return rows, None
     end = rows[limit - 1]
-    next_cursor = Cursor(sort=sort, value=str(end[column.name]), id=end[key.name])
+    next_cursor = Cursor(sort=sort, value=str(end[column.name]), id=str(end[key.name]))
     return rows[:limit], next_cursor.encode()

@@ -29,7 +29,10 @@ from app.outbox.targets import Targets, targets_of
 {% if cookiecutter.rate_limits %}
 from app.rate_windows import LimitStorage, LimitText
 {% endif %}
-{% if cookiecutter.rate_limits or cookiecutter.auth == "users" or cookiecutter.outbox %}
+{% if cookiecutter.webhooks %}
+from app.webhooks.sources import Sources, sources_of
+{% endif %}
+{% if cookiecutter.rate_limits or cookiecutter.auth == "users" or cookiecutter.outbox or cookiecutter.webhooks %}
 
 {% endif %}
 DRIVERS = {
@@ -114,7 +117,7 @@ class Settings(BaseSettings):
     rate_limit: LimitText = Field(default="120/minute", description="of a caller, for each route")
     rate_limit_storage: LimitStorage = SecretStr("memory")
 {% endif %}
-{% if cookiecutter.jobs %}
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
     embedded_worker: bool = Field(default=True, description="jobs run in the web process, too")
     worker_concurrency: int = Field(
         default=10, ge=1, description="jobs at once in each process; each has a connection"
@@ -131,6 +134,10 @@ class Settings(BaseSettings):
     idempotency_hours: int = Field(default=24, ge=1)
 {% if cookiecutter.outbox %}
     outbox_targets: Annotated[Targets, NoDecode] = Field(default={}, repr=False)
+{% endif %}
+{% if cookiecutter.webhooks %}
+    webhook_sources: Annotated[Sources, NoDecode] = Field(default={}, repr=False)
+    webhook_retention_days: int = Field(default=30, ge=1, description="of payloads that are done")
 {% endif %}
 {% if "metrics" in cookiecutter.observability %}
     metrics_token: SecretStr = Field(
@@ -165,6 +172,13 @@ class Settings(BaseSettings):
     @classmethod
     def name_targets(cls, value: object) -> Targets:
         return targets_of(value)
+
+{% endif %}
+{% if cookiecutter.webhooks %}
+    @field_validator("webhook_sources", mode="plain")
+    @classmethod
+    def name_sources(cls, value: object) -> Sources:
+        return sources_of(value)
 
 {% endif %}
     @field_validator("database_url")

@@ -67,7 +67,7 @@ def settings(new_database: Callable[[], str], no_settings_of_this_machine: None)
         database_url=SecretStr(new_database()),
         log_level="warning",
         max_body_size=20_000,
-{% if cookiecutter.jobs %}
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
         # Tests run what they enqueue themselves.
         embedded_worker=False,
 {% endif %}

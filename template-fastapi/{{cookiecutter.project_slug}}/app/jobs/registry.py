@@ -112,6 +112,10 @@ def load_handlers() -> None:
 {% if cookiecutter.outbox %}
     import_module("app.outbox.delivery")
 {% endif %}
+{% if cookiecutter.webhooks %}
+    import_module("app.webhooks.retention")
+    import_module("app.webhooks.handlers")
+{% endif %}
     if find_spec(HANDLERS) is not None:
         package = import_module(HANDLERS)
         for module in walk_packages(package.__path__, f"{HANDLERS}."):

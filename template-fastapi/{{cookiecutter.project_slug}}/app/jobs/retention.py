@@ -4,7 +4,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import now
 from app.jobs import queue
-from app.jobs.registry import KINDS, every
+from app.jobs.models import Job
+from app.jobs.registry import every
 from app.jobs.service import enqueue
 from app.settings import Settings
 
@@ -15,6 +16,5 @@ async def purge(session: AsyncSession) -> None:
     has looked at it."""
     settings: Settings = session.info["settings"]
     before = now() - timedelta(days=settings.job_retention_days)
-    gone = [await queue.purge(session, kind.model, before=before) for kind in KINDS.values()]
-    if max(gone) == queue.PURGE_AT_ONCE:
+    if await queue.purge(session, Job, before=before) == queue.PURGE_AT_ONCE:
         await enqueue(session, purge)

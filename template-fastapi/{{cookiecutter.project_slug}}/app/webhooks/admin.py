@@ -1,0 +1,80 @@
+"""The API of who operates webhooks."""
+
+{% set may_operate = "Depends(superuser)" if cookiecutter.auth == "users" else 'Depends(requires("webhooks:admin"))' %}
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+
+{% if cookiecutter.auth == "api_key" %}
+from app.api_keys.access import requires
+{% endif %}
+from app.db import Reader, Session
+from app.pagination import LARGEST, fetch_page
+{% if cookiecutter.auth == "users" %}
+from app.users.access import superuser
+{% endif %}
+from app.webhooks import service
+from app.webhooks.schemas import (
+    Replayed,
+    WebhookEventDetail,
+    WebhookEventPage,
+    WebhookEventQuery,
+    WebhookEventRead,
+)
+from app.webhooks.service import EVENTS, EventFilter, get_event
+
+EventNumber = Annotated[int, Path(ge=1, le=LARGEST)]
+
+
+async def keep_nowhere(response: Response) -> None:
+    response.headers["Cache-Control"] = "no-store"
+
+
+router = APIRouter(
+    prefix="/webhook-events",
+    tags=["webhook-events"],
+    dependencies=[{{ may_operate }}, Depends(keep_nowhere)],
+)
+
+
+@router.get("", name="list")
+async def list_page(
+    query: Annotated[WebhookEventQuery, Query()], session: Reader
+) -> WebhookEventPage:
+    """The newest first."""
+    items, next_cursor = await fetch_page(
+        session,
+        service.events(query),
+        {"id": EVENTS.c.id},
+        EVENTS.c.id,
+        sort="-id",
+        cursor=query.cursor,
+        limit=query.limit,
+    )
+    return WebhookEventPage.model_validate({"items": items, "next_cursor": next_cursor})
+
+
+@router.get("/{event_number}")
+async def read(
+    event_number: EventNumber, session: Reader, payload: bool = False
+) -> WebhookEventDetail:
+    event = await get_event(session, event_id=event_number)
+    detail = WebhookEventDetail.model_validate(event)
+    if payload and event.body is not None:
+        detail.payload = event.body.decode(errors="replace")
+    return detail
+
+
+@router.post("/replay")
+async def replay_matching(matching: EventFilter, session: Session) -> Replayed:
+    """What is finished and has its payload, the oldest first."""
+    return Replayed(replayed=await service.replay_matching(session, matching=matching))
+
+
+@router.post("/{event_number}/replay")
+async def replay(event_number: EventNumber, session: Session) -> WebhookEventRead:
+    """Handle it once more, whatever became of it."""
+    await service.replay_one(session, event_id=event_number)
+    event = await get_event(session, event_id=event_number)
+    await session.refresh(event)
+    return WebhookEventRead.model_validate(event)

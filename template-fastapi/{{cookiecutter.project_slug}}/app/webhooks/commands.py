@@ -1,0 +1,230 @@
+"""The commands of webhooks, for app.commands."""
+
+import argparse
+import asyncio
+import http.client
+import json
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from time import time
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.db import Database, now
+from app.errors import DomainError
+from app.jobs.models import State
+from app.settings import Settings
+from app.webhooks import service
+from app.webhooks.models import WebhookEvent
+from app.webhooks.service import EVENTS, EventFilter
+
+PATIENCE = 10  # seconds
+
+
+def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
+    def list_all(options: argparse.Namespace) -> None:
+        lines = list_events(load_settings(), matching_of(options), options.limit)
+        print("\n".join(asyncio.run(lines)))
+
+    def show(options: argparse.Namespace) -> None:
+        print(asyncio.run(show_event(load_settings(), options.number, payload=options.payload)))
+
+    def replay(options: argparse.Namespace) -> None:
+        if bool(options.numbers) == bool(options.state):
+            raise SystemExit("Give the numbers of events, or their --state.")
+        print(asyncio.run(replay_events(load_settings(), options.numbers, matching_of(options))))
+
+    def purge(options: argparse.Namespace) -> None:
+        print(asyncio.run(purge_payloads(load_settings(), options.days, dead=options.dead)))
+
+    def send(options: argparse.Namespace) -> None:
+        print(send_sample(load_settings(), options.source, options.type, options.id))
+
+    add = commands.add_parser("webhook-list", help="list webhook events, the newest first")
+    add_filter(add)
+    add.add_argument("--limit", type=positive, default=50)
+    add.set_defaults(run=list_all)
+
+    add = commands.add_parser("webhook-show", help="show a webhook event")
+    add.add_argument("number", type=int)
+    add.add_argument("--payload", action="store_true", help="with what the sender sent")
+    add.set_defaults(run=show)
+
+    add = commands.add_parser("webhook-replay", help="handle webhook events once more")
+    add.add_argument("numbers", type=int, nargs="*", metavar="number")
+    add_filter(add)
+    add.set_defaults(run=replay)
+
+    add = commands.add_parser("webhook-purge", help="take the payloads of old events away")
+    add.add_argument("--days", type=positive, required=True, help="since they were finished")
+    add.add_argument("--dead", action="store_true", help="also of those that failed for good")
+    add.set_defaults(run=purge)
+
+    add = commands.add_parser("webhook-send", help="send a signed sample to the running server")
+    add.add_argument("source", help="as APP_WEBHOOK_SOURCES names it")
+    add.add_argument("--type", default="", help="such as invoice.paid")
+    add.add_argument("--id", default="", help="the same twice is a repetition")
+    add.set_defaults(run=send)
+
+
+def add_filter(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--source")
+    parser.add_argument("--type", dest="event_type", help="such as invoice.paid")
+    parser.add_argument("--event-id", help="the sender's")
+    parser.add_argument("--state", choices=[state.value for state in State])
+
+
+def matching_of(options: argparse.Namespace) -> EventFilter:
+    names = EventFilter.model_fields
+    try:
+        return EventFilter(**{name: getattr(options, name) for name in names})
+    except ValidationError:
+        raise SystemExit("No event has such a source, type or id.") from None
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 100_000:
+        raise ValueError(text)
+    return number
+
+
+@asynccontextmanager
+async def transaction(settings: Settings) -> AsyncIterator[AsyncSession]:
+    """Raises SystemExit with the sentence of a domain error."""
+    database = Database(settings)
+    try:
+        async with database.transactions.begin() as session:
+            yield session
+    except DomainError as error:
+        raise SystemExit(str(error)) from None
+    finally:
+        await database.close()
+
+
+async def list_events(settings: Settings, matching: EventFilter, limit: int) -> list[str]:
+    """A line for each event, below a heading."""
+    newest = service.events(matching).order_by(EVENTS.c.id.desc()).limit(limit)
+    async with transaction(settings) as session:
+        rows = (await session.execute(newest)).all()
+    table: list[tuple[str, ...]] = [
+        ("number", "received", "source", "type", "state", "attempts", "event id", "error")
+    ]
+    table += [
+        (
+            str(row.id),
+            date(row.created_at),
+            row.source,
+            row.event_type,
+            row.state,
+            str(row.attempts),
+            row.event_id,
+            row.last_error or "",
+        )
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in table
+    ]
+
+
+async def show_event(settings: Settings, number: int, *, payload: bool) -> str:
+    async with transaction(settings) as session:
+        event = await service.get_event(session, event_id=number)
+    values = {
+        "number": str(event.id),
+        "source": event.source,
+        "event id": event.event_id,
+        "type": event.event_type,
+        "state": event.state,
+        "attempts": f"{event.attempts} of {event.max_attempts}",
+        "received": date(event.created_at),
+        "due": date(event.due_at),
+        "finished": date(event.finished_at),
+        "order key": event.order_key,
+        "error": event.last_error,
+        "headers": json.dumps(event.headers),
+    }
+    lines = [f"{name:<12}{value}" for name, value in values.items() if value]
+    return "\n".join([*lines, *(payload_of(event) if payload else [])])
+
+
+def payload_of(event: WebhookEvent) -> list[str]:
+    if event.body is None:
+        return ["", "Its payload was purged."]
+    return ["", event.body.decode(errors="replace")]
+
+
+async def replay_events(settings: Settings, numbers: Sequence[int], matching: EventFilter) -> str:
+    if not numbers:
+        count = 0
+        while True:
+            async with transaction(settings) as session:
+                done = await service.replay_matching(session, matching=matching)
+            count += done
+            if done < service.AT_ONCE:
+                return f"{count} events are handled once more."
+    async with transaction(settings) as session:
+        replayed = await service.replay(session, ids=numbers)
+    left = ", ".join(str(one) for one in numbers if one not in replayed)
+    why = f"Not {left}: not finished, purged, or not there." if left else ""
+    if not replayed:
+        raise SystemExit(why)
+    return f"{', '.join(map(str, replayed))}: handled once more. {why}".strip()
+
+
+async def purge_payloads(settings: Settings, days: int, *, dead: bool) -> str:
+    before = now() - timedelta(days=days)
+    count = 0
+    while True:
+        async with transaction(settings) as session:
+            gone = await service.purge(session, before=before, dead=dead)
+        count += gone
+        if gone < service.AT_ONCE:
+            return (
+                f"{count} payloads are gone. What came stays known, so that it has no effect again."
+            )
+
+
+def send_sample(settings: Settings, name: str, event_type: str, event_id: str) -> str:
+    """What the server answered. Raises SystemExit when it did not take it."""
+    source = settings.webhook_sources.get(name)
+    if source is None or not source.secrets:
+        known = ", ".join(name for name, one in settings.webhook_sources.items() if one.secrets)
+        raise SystemExit(
+            f"There is no source {name} with a secret in APP_WEBHOOK_SOURCES: {known}."
+        )
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to reach it, not to bind it
+    address = everywhere.get(settings.host, settings.host)
+    named = [host for host in settings.allowed_hosts if "*" not in host]
+    host = named[0] if named else f"{address}:{settings.port}"
+    path = f"/webhooks/{name}"
+    event_id = event_id or f"sample_{secrets.token_hex(8)}"
+    try:
+        delivery = source.sample(event_type, event_id, url=f"http://{host}{path}", at=time())
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
+    connection = http.client.HTTPConnection(address, settings.port, timeout=PATIENCE)
+    try:
+        connection.request("POST", path, delivery.body, {**delivery.headers, "Host": host})
+        response = connection.getresponse()
+        text = response.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        raise SystemExit(
+            f"Nothing answers on {address}:{settings.port} ({error}): start it with `just dev`."
+        ) from None
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise SystemExit(f"{response.status} {text}")
+    return f"Sent {event_id}, and got {response.status} {text}"
+
+
+def date(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}" if moment else ""
