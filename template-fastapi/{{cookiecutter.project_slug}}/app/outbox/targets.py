@@ -44,7 +44,7 @@ class Target(BaseModel):
         except ValueError:
             known = False
         if not known:
-            raise ValueError("its url must be a web address, such as https://n8n.example.com/webhook/1")
+            raise ValueError("its url must be a web address, such as https://n8n.example.com/hook")
         return value
 
     @field_validator("secrets")
