@@ -178,6 +178,7 @@ QUESTIONS = r'''{
     "{#- example: leads, one real feature to copy from or to delete -#}\n{% if not (example | default(true)) %}\napp/leads\ntests/leads\nmigrations/versions/0003_leads.py\n{% endif %}",
     "{#- pagination: what lists share -#}\n{% if not (example | default(true)) and (auth | default(\"none\")) != \"users\" and (not (webhooks | default([])) or (auth | default(\"none\")) == \"none\") %}\napp/pagination.py\n{% endif %}",
     "{#- users: accounts of people -#}\n{% if (stack | default(\"fastapi\")) == \"fastapi\" and (auth | default(\"none\")) != \"users\" %}\napp/mail.py\napp/users\ntests/test_mail.py\ntests/users\nmigrations/versions/0002_users.py\n{% endif %}",
+    "{#- terminal: what commands share -#}\n{% if (auth | default(\"none\")) != \"api_key\" and not (jobs | default(false)) and not (webhooks | default([])) %}\napp/terminal.py\ntests/test_terminal.py\n{% endif %}",
     "{#- api_keys: keys of programs -#}\n{% if (auth | default(\"none\")) != \"api_key\" %}\napp/api_keys\ntests/api_keys\nmigrations/versions/0002_api_keys.py\n{% endif %}",
     "{#- leads_of_users: each lead has an owner -#}\n{% if not (example | default(true)) or (auth | default(\"none\")) != \"users\" %}\ntests/leads/test_owners.py\n{% endif %}",
     "{#- leads_by_key: leads ask for scopes -#}\n{% if not (example | default(true)) or (auth | default(\"none\")) != \"api_key\" %}\ntests/leads/test_scopes.py\n{% endif %}",

@@ -24,8 +24,8 @@ CACHES = {
 }
 
 # apps/users/throttle.py counts failed logins, for the API as well: by its rules nobody can keep an
-# owner out.
-ACCOUNT_RATE_LIMITS: dict[str, Any] = {"login_failed": False}
+# owner out, nor a whole school behind one address.
+ACCOUNT_RATE_LIMITS: dict[str, Any] = {"login": False, "login_failed": False}
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if env.trusted_proxy else 0
 
 ACCOUNT_ADAPTER = "apps.accounts.adapters.AccountAdapter"

@@ -45,7 +45,7 @@ WRONG_BROKER = (
 {% endif %}
 
 {% if "traces" in cookiecutter.observability %}
-HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+: [\x20-\x7e]+")
+HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 {% endif %}
 # What pydantic says in a programmer's words.
@@ -382,9 +382,10 @@ def headers_of(text: str) -> dict[str, str]:
     """The headers in name=value,name=value (values as in a URL), or nothing when one is none."""
     headers = {}
     for part in text.split(","):
-        name, _, value = (piece.strip() for piece in part.partition("="))
+        name, equals, value = (piece.strip() for piece in part.partition("="))
         headers[name] = unquote(value)
-        if not HEADER.fullmatch(f"{name}: {headers[name]}"):
+        written = headers[name].isascii() and headers[name].isprintable()
+        if not equals or not written or not HEADER.fullmatch(name):
             return {}
     return headers
 

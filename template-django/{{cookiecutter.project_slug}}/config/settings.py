@@ -107,6 +107,7 @@ MIDDLEWARE = [
 {% endif %}
 {% if cookiecutter.accounts %}
     "allauth.account.middleware.AccountMiddleware",
+    "apps.accounts.middleware.ForPrograms",
 {% endif %}
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 {% if cookiecutter.rate_limits %}

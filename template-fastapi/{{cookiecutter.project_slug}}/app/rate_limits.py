@@ -54,7 +54,7 @@ def rate_limit(text: str | None) -> Callable[[Endpoint], Endpoint]:
 class Route:
     pattern: re.Pattern[str]
     methods: set[str]
-    path: str
+    path_format: str
     limits: Sequence[Limit]
     asks_for_credentials: bool
 
@@ -63,10 +63,11 @@ def routes_of(app: FastAPI, default: Sequence[Limit]) -> Iterator[Route]:
     for route in iter_route_contexts(app.routes):
         if route.path and route.methods:
             own = getattr(route.endpoint, "rate_limits", default)
+            pattern, path_format, _ = compile_path(route.path)
             yield Route(
-                pattern=compile_path(route.path)[0],
+                pattern=pattern,
                 methods=route.methods,
-                path=route.path,
+                path_format=path_format,
                 limits=[] if UNLIMITED.fullmatch(route.path) else own,
                 asks_for_credentials=asks_for_credentials(getattr(route, "dependant", None)),
             )
@@ -109,7 +110,7 @@ class Visit:
                 raise TooManyRequestsError(window.seconds)
 
     def _key(self, caller: str, limit: Limit) -> str:
-        return f"{self.method} {self.route.path} {caller} {limit.most}/{limit.seconds}"
+        return f"{self.method} {self.route.path_format} {caller} {limit.most}/{limit.seconds}"
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
@@ -159,6 +160,8 @@ class RateLimits:
             if not (route.asks_for_credentials and has_credentials(scope)):
                 await visit.count(address)
         except TooManyRequestsError as error:
+            # Nobody else looks for it now; whoever counts answers wants to know.
+            scope["route"] = route
             response = problem_response(error.status, str(error), headers=error.headers)
             await response(scope, receive, send_with_headers)
             return

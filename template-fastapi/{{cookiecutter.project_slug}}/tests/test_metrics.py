@@ -98,6 +98,26 @@ async def test_requests_are_counted_by_their_route(counted: FastAPI) -> None:
         assert series(scraped, "process_resident_memory_bytes")[()] > 1_000_000
 
 
+{% if cookiecutter.rate_limits %}
+async def test_a_refusal_is_counted_for_its_route(settings: Settings) -> None:
+    app = create_app(settings.model_copy(update={"rate_limit": "1/hour"}))
+
+    @app.get("/things/{number:int}")
+    async def thing(number: int) -> int:
+        return number
+
+    async with client_of(app) as client:
+        for number in range(3):
+            await client.get(f"/things/{number}")
+        scraped = await scrape(app)
+
+    assert series(scraped, "http_requests_total") == {
+        ("GET", "/things/{number}", "200"): 1,
+        ("GET", "/things/{number}", "429"): 2,
+    }
+
+
+{% endif %}
 async def test_callers_cannot_make_new_series(counted: FastAPI) -> None:
     async with client_of(counted) as client:
         for number in range(5):

@@ -83,7 +83,7 @@ def problem(
 
 def wants_problem(request: HttpRequest) -> bool:
     """Programs get problem+json: all of the API, and clients that like JSON better than HTML."""
-    if request.path.startswith(("/api/", "/health/", "/openapi.json")):
+    if request.path.startswith(("/api/", {{ '"/_allauth/", ' if cookiecutter.accounts else "" }}"/health/", "/openapi.json")):
         return True
     return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
 

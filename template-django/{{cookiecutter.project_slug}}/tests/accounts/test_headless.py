@@ -111,3 +111,33 @@ def test_the_headless_interface_describes_itself(browser: Browser) -> None:
 
     assert "/_allauth/app/v1/auth/login" in schema["paths"]
     assert not any("/browser/" in path for path in schema["paths"])
+
+
+@pytest.mark.parametrize("path", ["auth/login", "auth/signup", "auth/password/request"])
+@pytest.mark.parametrize(
+    "body",
+    ["[" * 100_000, '{"a":' * 100_000, '{"email": ' + "9" * 5000 + "}", "{", "\xff"],
+    ids=["deep list", "deep object", "long number", "cut off", "no UTF-8"],
+)
+def test_a_body_that_cannot_be_read_is_refused(browser: Browser, path: str, body: str) -> None:
+    answer = browser.post(
+        f"/_allauth/app/v1/{path}", body.encode("latin-1"), content_type="application/json"
+    )
+
+    assert answer.status_code == 400
+    assert answer["Content-Type"] == "application/problem+json"
+
+
+def test_who_asks_too_often_is_told_as_everywhere(browser: Browser, user: User) -> None:
+    answers = [browser.ask("auth/password/request", email=user.email) for _ in range(6)]
+
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
+    assert answers[-1]["Content-Type"] == "application/problem+json"
+    assert answers[-1].json()["status"] == 429
+    assert answers[-1]["Retry-After"] == "60"
+
+
+def test_a_school_behind_one_address_logs_in(browser: Browser, user: User) -> None:
+    answers = [browser.ask("auth/login", email=user.email, password=PASSWORD) for _ in range(40)]
+
+    assert {answer.status_code for answer in answers} == {200}

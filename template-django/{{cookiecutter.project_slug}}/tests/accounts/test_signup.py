@@ -1,5 +1,6 @@
 import pytest
 from allauth.account.models import EmailAddress
+from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core.mail import EmailMessage
 from pytest_django import Settings
 
@@ -93,6 +94,23 @@ def test_signing_up_does_not_tell_whether_an_address_is_known(
         (["eve@example.com"], False),
     ]
     assert User.objects.count() == 2
+
+
+@pytest.mark.usefixtures("open_signup")
+@pytest.mark.parametrize("name", ["ann", "eve"])
+def test_the_time_does_not_tell_whether_there_is_an_account(
+    browser: Browser, user: User, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = []
+
+    def encode(self: MD5PasswordHasher, password: str, salt: str) -> str:
+        hashed.append(password)
+        return f"md5${salt}$"
+
+    monkeypatch.setattr(MD5PasswordHasher, "encode", encode)
+    browser.post("/accounts/signup/", new_account() | {"email": f"{name}@example.com"})
+
+    assert len(hashed) == 1
 
 
 def test_sign_up_is_closed_unless_it_is_opened(browser: Browser, settings: Settings) -> None:

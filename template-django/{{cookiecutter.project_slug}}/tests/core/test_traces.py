@@ -291,7 +291,7 @@ def lines_of(log: Path) -> list[dict[str, Any]]:
             "secret:4318",
             "APP_OTLP_ENDPOINT is not the address of a collector: write it like",
         ),
-        ("OTLP_HEADERS", "secret", "APP_OTLP_HEADERS is not a list of headers: write it like"),
+        ("OTLP_HEADERS", "a: secret", "APP_OTLP_HEADERS is not a list of headers: write it like"),
         ("OTLP_HEADERS", "a=secret%0A", "APP_OTLP_HEADERS is not a list of headers: write it like"),
         ("TRACES_SAMPLE_RATIO", "2", "APP_TRACES_SAMPLE_RATIO must be 1.0 or less"),
     ],

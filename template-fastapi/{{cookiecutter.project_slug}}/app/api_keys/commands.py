@@ -2,19 +2,16 @@
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api_keys import service
 from app.api_keys.models import ApiKey
 from app.api_keys.scopes import SCOPES
-from app.db import Database, now
-from app.errors import DomainError
+from app.db import now
 from app.settings import Settings
+from app.terminal import table, transaction, whole_number
 
 MOST_DAYS = 3650
 
@@ -34,7 +31,9 @@ def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
     add = commands.add_parser("key-issue", help="issue an API key, and show it once")
     add.add_argument("name", help="who uses it, such as n8n")
     add.add_argument("--scopes", default="", help=f"with commas between them: {', '.join(SCOPES)}")
-    add.add_argument("--days", type=days, default=0, help="until it expires (default: never)")
+    add.add_argument(
+        "--days", type=whole_number(1, MOST_DAYS), help="until it expires (default: never)"
+    )
     add.set_defaults(run=issue)
 
     add = commands.add_parser("key-list", help="list the API keys")
@@ -51,26 +50,6 @@ def on_first_start(settings: Settings) -> None:
         print(asyncio.run(issue_key(settings, "development", list(SCOPES), timedelta(days=90))))
 
 
-def days(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= MOST_DAYS:
-        raise ValueError(text)
-    return number
-
-
-@asynccontextmanager
-async def transaction(settings: Settings) -> AsyncIterator[AsyncSession]:
-    """Raises SystemExit with the sentence of a domain error."""
-    database = Database(settings)
-    try:
-        async with database.transactions.begin() as session:
-            yield session
-    except DomainError as error:
-        raise SystemExit(str(error)) from None
-    finally:
-        await database.close()
-
-
 async def issue_key(
     settings: Settings, name: str, scopes: list[str], lifetime: timedelta | None
 ) -> str:
@@ -85,15 +64,11 @@ async def list_keys(settings: Settings) -> list[str]:
     """A line for each key, below a heading."""
     async with transaction(settings) as session:
         rows = await service.list_keys(session)
-    table = [("prefix", "name", "state", "last use", "scopes")]
-    table += [
+    lines = [("prefix", "name", "state", "last use", "scopes")]
+    lines += [
         (row.prefix, row.name, state_of(row), date(row.last_used_at), row.scopes) for row in rows
     ]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in table
-    ]
+    return table(lines)
 
 
 async def revoke_key(settings: Settings, prefix: str) -> str:

@@ -3,20 +3,19 @@
 import argparse
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from app.db import Database, now
-from app.errors import DomainError
+from app.db import now
 from app.jobs import {{ "celery_worker, " if cookiecutter.broker != "embedded" else "" }}queue, service
 from app.jobs.models import Job, State
 from app.jobs.signals import told_to_stop
 from app.main import create_app
 from app.settings import Settings
+from app.terminal import moment, table, transaction, whole_number
+
+MOST = 100_000
 
 
 def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
@@ -62,7 +61,7 @@ def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
     add = commands.add_parser("job-list", help="list jobs, the newest first")
     add.add_argument("--state", choices=[state.value for state in State])
     add.add_argument("--name", help="such as reports.send")
-    add.add_argument("--limit", type=positive, default=50)
+    add.add_argument("--limit", type=whole_number(1, MOST), default=50)
     add.set_defaults(run=list_all)
 
     add = commands.add_parser("job-show", help="show all of a job")
@@ -78,16 +77,9 @@ def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
     add.set_defaults(run=cancel)
 
     add = commands.add_parser("job-purge", help="delete what was finished some days ago")
-    add.add_argument("--days", type=positive, default=30)
+    add.add_argument("--days", type=whole_number(1, MOST), default=30)
     add.add_argument("--dead", action="store_true", help="also those that failed for good")
     add.set_defaults(run=purge)
-
-
-def positive(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 100_000:
-        raise ValueError(text)
-    return number
 
 
 async def work(settings: Settings) -> None:
@@ -99,36 +91,18 @@ async def work(settings: Settings) -> None:
         await told.wait()
 
 
-@asynccontextmanager
-async def transaction(settings: Settings) -> AsyncIterator[AsyncSession]:
-    """Raises SystemExit with the sentence of a domain error."""
-    database = Database(settings)
-    try:
-        async with database.transactions.begin() as session:
-            yield session
-    except DomainError as error:
-        raise SystemExit(str(error)) from None
-    finally:
-        await database.close()
-
-
 async def list_jobs(
     settings: Settings, state: State | None, name: str | None, limit: int
 ) -> list[str]:
     """A line for each job, below a heading."""
     async with transaction(settings) as session:
         jobs = await service.list_jobs(session, state=state, name=name, limit=limit)
-    table: list[tuple[str, ...]] = [("id", "state", "attempts", "due", "name", "error")]
-    table += [line_of(job) for job in jobs]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in table
-    ]
+    heading = ("id", "state", "attempts", "due", "name", "error")
+    return table([heading, *(line_of(job) for job in jobs)])
 
 
 def line_of(job: Job) -> tuple[str, ...]:
-    due = date(job.due_at) or ""
+    due = moment(job.due_at)
     return str(job.id), job.state, str(job.attempts), due, job.name, job.last_error or ""
 
 
@@ -141,14 +115,14 @@ async def show_job(settings: Settings, job_id: int) -> str:
         "state": job.state,
         "arguments": json.dumps(job.arguments, ensure_ascii=False),
         "attempts": f"{job.attempts} of {job.max_attempts}",
-        "due": date(job.due_at),
-        "created": date(job.created_at),
-        "finished": date(job.finished_at),
+        "due": moment(job.due_at),
+        "created": moment(job.created_at),
+        "finished": moment(job.finished_at),
         "unique key": job.unique_key,
         "order key": job.order_key,
         "error": job.last_error,
     }
-    return "\n".join(f"{name:<12}{value}" for name, value in values.items() if value is not None)
+    return "\n".join(f"{name:<12}{value}" for name, value in values.items() if value)
 
 
 async def retry_jobs(settings: Settings, ids: Iterable[int]) -> str:
@@ -185,7 +159,3 @@ async def purge_jobs(settings: Settings, days: int, *, dead: bool) -> str:
         gone += deleted
         if deleted < queue.PURGE_AT_ONCE:
             return f"Deleted {gone} jobs that were finished {days} days ago or earlier."
-
-
-def date(moment: Any) -> str | None:
-    return f"{moment:%Y-%m-%d %H:%M:%S}" if moment else None

@@ -5,25 +5,24 @@ import asyncio
 import http.client
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from time import time
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db import Database, now
-from app.errors import DomainError
+from app.db import now
 from app.jobs.models import State
 from app.settings import Settings
+from app.terminal import moment, table, transaction, whole_number
 from app.webhooks import service
 from app.webhooks.models import WebhookEvent
 from app.webhooks.service import EVENTS, EventFilter
 from app.webhooks.sources import TYPES
 
 PATIENCE = 10  # seconds
+MOST = 100_000
 
 
 def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
@@ -47,7 +46,7 @@ def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
 
     add = commands.add_parser("webhook-list", help="list webhook events, the newest first")
     add_filter(add)
-    add.add_argument("--limit", type=positive, default=50)
+    add.add_argument("--limit", type=whole_number(1, MOST), default=50)
     add.set_defaults(run=list_all)
 
     add = commands.add_parser("webhook-show", help="show a webhook event")
@@ -61,7 +60,9 @@ def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
     add.set_defaults(run=replay)
 
     add = commands.add_parser("webhook-purge", help="take the payloads of old events away")
-    add.add_argument("--days", type=positive, required=True, help="since they were finished")
+    add.add_argument(
+        "--days", type=whole_number(1, MOST), required=True, help="since they were finished"
+    )
     add.add_argument("--dead", action="store_true", help="also of those that failed for good")
     add.set_defaults(run=purge)
 
@@ -87,38 +88,16 @@ def matching_of(options: argparse.Namespace) -> EventFilter:
         raise SystemExit("No event has such a source, type or id.") from None
 
 
-def positive(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 100_000:
-        raise ValueError(text)
-    return number
-
-
-@asynccontextmanager
-async def transaction(settings: Settings) -> AsyncIterator[AsyncSession]:
-    """Raises SystemExit with the sentence of a domain error."""
-    database = Database(settings)
-    try:
-        async with database.transactions.begin() as session:
-            yield session
-    except DomainError as error:
-        raise SystemExit(str(error)) from None
-    finally:
-        await database.close()
-
-
 async def list_events(settings: Settings, matching: EventFilter, limit: int) -> list[str]:
     """A line for each event, below a heading."""
     newest = service.events(matching).order_by(EVENTS.c.id.desc()).limit(limit)
     async with transaction(settings) as session:
         rows = (await session.execute(newest)).all()
-    table: list[tuple[str, ...]] = [
-        ("number", "received", "source", "type", "state", "attempts", "event id", "error")
-    ]
-    table += [
+    heading = ("number", "received", "source", "type", "state", "attempts", "event id", "error")
+    lines = [
         (
             str(row.id),
-            date(row.created_at),
+            moment(row.created_at),
             row.source,
             row.event_type,
             row.state,
@@ -128,11 +107,7 @@ async def list_events(settings: Settings, matching: EventFilter, limit: int) -> 
         )
         for row in rows
     ]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in table
-    ]
+    return table([heading, *lines])
 
 
 async def show_event(settings: Settings, number: int, *, payload: bool) -> str:
@@ -145,9 +120,9 @@ async def show_event(settings: Settings, number: int, *, payload: bool) -> str:
         "type": event.event_type,
         "state": event.state,
         "attempts": f"{event.attempts} of {event.max_attempts}",
-        "received": date(event.created_at),
-        "due": date(event.due_at),
-        "finished": date(event.finished_at),
+        "received": moment(event.created_at),
+        "due": moment(event.due_at),
+        "finished": moment(event.finished_at),
         "order key": event.order_key,
         "error": event.last_error,
         "headers": json.dumps(event.headers),
@@ -236,7 +211,3 @@ def send_sample(settings: Settings, name: str, event_type: str, event_id: str) -
     if response.status != 200:
         raise SystemExit(f"{response.status} {text}")
     return f"Sent {event_id}, and got {response.status} {text}"
-
-
-def date(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}" if moment else ""

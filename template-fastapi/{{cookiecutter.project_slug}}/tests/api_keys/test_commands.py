@@ -1,4 +1,3 @@
-import argparse
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +6,6 @@ import pytest
 import uvicorn
 
 from app.api_keys import scopes
-from app.api_keys.commands import days
 from app.commands import main
 
 
@@ -73,10 +71,10 @@ def test_unknown_scopes_and_keys_are_one_sentence() -> None:
         main(["key-revoke", "0000000000"])
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "3651", "x"])
-def test_days_are_a_number_of_them(text: str) -> None:
-    with pytest.raises((ValueError, argparse.ArgumentTypeError)):
-        days(text)
+def test_days_are_a_number_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["key-issue", "n8n", "--days", "0"])
+    assert "'0' is no whole number from 1 to 3650" in capsys.readouterr().err
 
 
 def test_development_starts_with_a_key_that_is_shown_once(

@@ -87,7 +87,7 @@ def start(quick: Settings, database: Database, tmp_path: Path) -> Iterator[Start
     started = []
 
     def start(command: str, **environment: str) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(  # noqa: S603 - our own
+        process = subprocess.Popen(  # noqa: S603 - a command of ours, without input
             [sys.executable, "-m", "tests.jobs.handlers", command],
             # Where there is no .env.
             cwd=tmp_path,

@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.commands import main
 from app.db import Database, now
 from app.jobs import queue
-from app.jobs.commands import positive
 from app.jobs.models import Job
 from app.jobs.registry import job
 from app.settings import Settings
@@ -87,9 +86,3 @@ async def test_old_jobs_are_purged_dead_ones_only_when_asked(
     assert await purged("7") == "Deleted 0 jobs"
     assert await purged("9", "--dead") == "Deleted 0 jobs"
     assert await purged("7", "--dead") == "Deleted 1 jobs"
-
-
-@pytest.mark.parametrize("text", ["0", "-1", "x", "1000000"])
-def test_numbers_are_more_than_none(text: str) -> None:
-    with pytest.raises(ValueError, match=text):
-        positive(text)

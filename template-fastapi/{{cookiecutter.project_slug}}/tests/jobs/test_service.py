@@ -120,9 +120,12 @@ async def test_jobs_are_listed_and_found(database: Database, send: registry.Func
     async with database.transactions.begin() as session:
         await service.cancel(session, ids=[first])
 
-    async def listed(**filters: object) -> list[int]:
+    async def listed(
+        state: State | None = None, name: str | None = None, limit: int = 50
+    ) -> list[int]:
         async with database.readers() as session:
-            return [one.id for one in await service.list_jobs(session, **filters)]  # type: ignore[arg-type]
+            jobs = await service.list_jobs(session, state=state, name=name, limit=limit)
+            return [one.id for one in jobs]
 
     assert await listed() == [second, first]
     assert await listed(limit=1) == [second]

@@ -22,6 +22,7 @@ from app.webhooks.signatures.scheme import (
     field_of,
     header,
     identity,
+    json_body,
     json_of,
 )
 from tests.jobs.working import running, until
@@ -38,6 +39,9 @@ class TokenSource(Source):
         check_any([header(delivery, "X-Token").encode()], [key.encode() for key in self.keys])
         event = json_of(delivery.body)
         return identity(field_of(event, "id"), field_of(event, "type"), otherwise=delivery.body)
+
+    def sample(self, event_type: str, event_id: str, *, url: str, at: float) -> Delivery:
+        return Delivery(json_body(event_type, event_id), {"X-Token": self.keys[0]}, url)
 
 
 async def send(

@@ -130,7 +130,7 @@ def test_a_handler_that_is_not_asynchronous_is_refused() -> None:
     def handler(event: Event, session: AsyncSession) -> None: ...
 
     with pytest.raises(TypeError, match="is no async function"):
-        on("shop")(handler)  # type: ignore[type-var]
+        on("shop")(handler)  # type: ignore[type-var]  # wrong on purpose
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ def signature_of(token: str, url: str, fields: Sequence[tuple[str, str]]) -> str
 
 def spellings(url: SplitResult) -> list[str]:
     """Twilio has signed with and without the port."""
-    bare, port = re.fullmatch(r"(.*?)(:\d*)?", url.netloc, re.DOTALL).groups()  # type: ignore[union-attr]
-    other = bare if port else f"{bare}:{PORTS.get(url.scheme, '')}"
+    bare = re.sub(r":\d*$", "", url.netloc)
+    other = bare if bare != url.netloc else f"{bare}:{PORTS.get(url.scheme, '')}"
     return [url.geturl(), url._replace(netloc=other).geturl()]
 
 
