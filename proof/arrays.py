@@ -24,22 +24,32 @@ def cover(factors: Factors, strength: int, accepts: Accepts = anything) -> list[
     if strength == 0:
         return [{}]
     numbers = {name: list(range(len(values))) for name, values in factors.items()}
-    refused = [dict(pair) for pair in tuples(factors, 2) if not accepts(dict(pair))]
-    constraints = [
-        {
-            "operator": "not",
-            "condition": {
-                "operator": "and",
-                "conditions": [
-                    {"operator": "eq", "left": name, "value": list(factors[name]).index(value)}
-                    for name, value in pair.items()
-                ],
-            },
-        }
-        for pair in sorted(refused, key=str)
+    refused = sorted((dict(pair) for pair in tuples(factors, 2) if not accepts(dict(pair))), key=str)
+    while True:
+        constraints = [_never(some, factors) for some in refused]
+        made = covertable.make(numbers, strength=strength, constraints=constraints)
+        rows = [{name: factors[name][row[name]] for name in factors} for row in made]
+        # What more than two values make impossible is learnt from the rows that have it.
+        learnt = [_core(row, accepts) for row in rows if not accepts(row)]
+        if not learnt:
+            return rows
+        refused += [some for number, some in enumerate(learnt) if some not in learnt[:number]]
+
+
+def _never(some: Row, factors: Factors) -> dict[str, Any]:
+    values = [
+        {"operator": "eq", "left": name, "value": list(factors[name]).index(value)} for name, value in some.items()
     ]
-    rows = covertable.make(numbers, strength=strength, constraints=constraints)
-    return [{name: factors[name][row[name]] for name in factors} for row in rows]
+    return {"operator": "not", "condition": {"operator": "and", "conditions": values}}
+
+
+def _core(row: Row, accepts: Accepts) -> Row:
+    """The part of a refused row that is enough for that."""
+    for name in row:
+        less = {other: value for other, value in row.items() if other != name}
+        if not accepts(less):
+            row = less
+    return row
 
 
 def tuples(factors: Factors, strength: int, accepts: Accepts = anything) -> set[tuple[tuple[str, Any], ...]]:

@@ -170,6 +170,24 @@ class Questionnaire:
             if isinstance(source, str)
         } | {self._answers_for_templates: self._of_questions.from_string(self._answers_for_templates)}
 
+    def _render(self, source: str, answers: Answers) -> str:
+        """Arrays ask a hundred thousand times, and each text depends on a few answers only."""
+        seen = tuple((name, repr(answers[name])) for name in self._named_in[source] if name in answers)
+        if (source, seen) not in self._rendered:
+            self._rendered[source, seen] = self._compiled[source].render(**answers)
+        return self._rendered[source, seen]
+
+    @cached_property
+    def _rendered(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], str]:
+        return {}
+
+    @cached_property
+    def _named_in(self) -> dict[str, list[str]]:
+        return {
+            source: sorted(meta.find_undeclared_variables(self.environment.parse(source)) & set(self.questions))
+            for source in self._compiled
+        }
+
     def complete(self, given: Answers) -> dict[str, Any]:
         """All answers: the given ones, and for the rest (and for None) what the questionnaire proposes."""
         answers: dict[str, Any] = {}
@@ -178,7 +196,7 @@ class Questionnaire:
                 several = question.multiple and isinstance(given[name], str)
                 answers[name] = [one for one in given[name].split(",") if one] if several else given[name]
             elif isinstance(question.default, str):
-                answers[name] = self._compiled[question.default].render(**answers)
+                answers[name] = self._render(question.default, answers)
             else:
                 answers[name] = question.default
         return answers
@@ -186,7 +204,7 @@ class Questionnaire:
     def refusals(self, answers: Answers) -> dict[str, str]:
         """What the validators say about complete answers, by question; empty when all are fine."""
         said = {
-            name: " ".join(self._compiled[question.validator].render(**answers).split())
+            name: " ".join(self._render(question.validator, answers).split())
             for name, question in self.questions.items()
             if question.validator
         }

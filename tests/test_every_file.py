@@ -66,3 +66,15 @@ def test_rotating_factors_get_each_of_their_values_built() -> None:
     rows = rotate([{"a": 1}, {"a": 2}], {"b": ["x", "y", "z"]})
     assert [row["b"] for row in rows] == ["x", "y", "z"]
     assert {row["a"] for row in rows} == {1, 2}
+
+
+def test_what_several_values_make_impossible_is_in_no_row() -> None:
+    factors: Factors = {name: [False, True] for name in "abcde"} | {"f": ["x", "y", "z"]}
+
+    def accepts(row: Row) -> bool:
+        return not (row.get("f") in ("y", "z") and all(row.get(name) is False for name in "abc"))
+
+    for strength in (2, 3):
+        rows = cover(factors, strength, accepts)
+        assert all(map(accepts, rows))
+        assert not missing(factors, rows, strength, accepts)
