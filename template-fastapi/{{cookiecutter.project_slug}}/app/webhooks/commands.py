@@ -19,6 +19,7 @@ from app.terminal import moment, table, transaction, whole_number
 from app.webhooks import service
 from app.webhooks.models import WebhookEvent
 from app.webhooks.service import EVENTS, EventFilter
+from app.webhooks.signatures.scheme import Delivery, Identity, Source
 from app.webhooks.sources import TYPES
 
 PATIENCE = 10  # seconds
@@ -183,9 +184,9 @@ def send_sample(settings: Settings, name: str, event_type: str, event_id: str) -
     """What the server answered. Raises SystemExit when it did not take it."""
     source = settings.webhook_sources.get(name)
     if source is None or not source.secrets:
-        known = ", ".join(name for name, one in settings.webhook_sources.items() if one.secrets)
+        names = ", ".join(name for name, one in settings.webhook_sources.items() if one.secrets)
         raise SystemExit(
-            f"APP_WEBHOOK_SOURCES has no source {name} with a secret; those it has: {known or 'none'}."
+            f"APP_WEBHOOK_SOURCES has no source {name} with a secret; those it has: {names or 'none'}."
         )
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to reach it, not to bind it
     address = everywhere.get(settings.host, settings.host)
@@ -197,6 +198,9 @@ def send_sample(settings: Settings, name: str, event_type: str, event_id: str) -
         delivery = source.sample(event_type, event_id, url=f"http://{host}{path}", at=time())
     except ValueError as error:
         raise SystemExit(str(error)) from None
+    known = identity_of(source, delivery)
+    if event_type not in known.type:
+        raise SystemExit(f"The source {name} has no type_field or type_header: leave out --type.")
     connection = http.client.HTTPConnection(address, settings.port, timeout=PATIENCE)
     try:
         connection.request("POST", path, delivery.body, {**delivery.headers, "Host": host})
@@ -210,4 +214,10 @@ def send_sample(settings: Settings, name: str, event_type: str, event_id: str) -
         connection.close()
     if response.status != 200:
         raise SystemExit(f"{response.status} {text}")
-    return f"Sent {event_id}, and got {response.status} {text}"
+    return f"Sent {known.id}, and got {response.status} {text}"
+
+
+def identity_of(source: Source, delivery: Delivery) -> Identity:
+    """As the server will see it."""
+    headers = {name.lower(): value for name, value in delivery.headers.items()}
+    return source.verify(Delivery(delivery.body, headers, delivery.url), at=time())

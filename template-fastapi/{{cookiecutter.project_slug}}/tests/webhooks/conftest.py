@@ -14,7 +14,7 @@ from app.webhooks import handlers
 from app.webhooks.models import WebhookEvent
 from app.webhooks.sources import TYPES, sources_of
 from tests.conftest import client_of
-from tests.webhooks.sending import SECRET, TokenSource
+from tests.webhooks.sending import SECRET, TokenSource, TypelessSource
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +22,7 @@ def webhook_settings(settings: Settings) -> Settings:
     """With a source of each type, named after it, and those of sending.py."""
     sources = sources_of({kind: {"type": kind, "secrets": [SECRET]} for kind in TYPES})
     sources["shop"] = TokenSource(type="token", secrets=(SECRET,))
+    sources["typeless"] = TypelessSource(type="token", secrets=(SECRET,))
     sources["silent"] = TokenSource(type="token", secrets=("",))
     return settings.model_copy(update={"webhook_sources": sources})
 

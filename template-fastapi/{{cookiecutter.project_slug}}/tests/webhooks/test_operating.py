@@ -181,11 +181,12 @@ def test_a_sample_is_sent_to_the_running_server(
     settings = webhook_settings.model_copy(update={"port": port, "host": "0.0.0.0"})  # noqa: S104
     said = commands.send_sample(settings, kind, "", "evt_1")
 
-    assert said == "Sent evt_1, and got 200 answered"
     [(path, headers, body)] = taken
     assert (path, headers["host"]) == (f"/webhooks/{kind}", "test")
     delivery = Delivery(body, headers, f"http://test/webhooks/{kind}")
-    assert settings.webhook_sources[kind].verify(delivery, at=time())
+    identity = settings.webhook_sources[kind].verify(delivery, at=time())
+    assert said == f"Sent {identity.id}, and got 200 answered"
+    assert "evt_1" in body.decode()
 
 
 def test_why_a_sample_was_not_taken_is_said(
@@ -195,6 +196,8 @@ def test_why_a_sample_was_not_taken_is_said(
     kind = next(iter(TYPES))
     with pytest.raises(SystemExit, match=f"has no source silent with a secret.*: {kind}"):
         commands.send_sample(webhook_settings, "silent", "", "")
+    with pytest.raises(SystemExit, match="typeless has no type_field or type_header"):
+        commands.send_sample(webhook_settings, "typeless", "order.paid", "")
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
