@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Executable, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -116,8 +116,8 @@ class Intake:
         try:
             await self._insert(rows)
         except Exception as error:
-            if len(rows) > 1 and isinstance(error, DBAPIError) and not error.connection_invalidated:
-                # One of them is bad, or another process wrote the same ones in another order.
+            if len(rows) > 1 and is_refusal(error):
+                # One of them is bad: the others are kept.
                 return [outcome for row in rows for outcome in await self._write([row])]
             return [error] * len(rows)
         return [None] * len(rows)
@@ -125,8 +125,17 @@ class Intake:
     async def _insert(self, rows: Sequence[Values]) -> None:
         try:
             async with asyncio.timeout(PATIENCE), self.engine.begin() as connection:
-                result = await connection.execute(self.insert, list(rows))
+                # In the same order as other processes have: then none waits for one that waits for it.
+                ordered = sorted(rows, key=lambda row: (row["source"], row["event_id"]))
+                result = await connection.execute(self.insert, ordered)
                 ids = result.scalars().all() if self.tells_ids else ()
         except TimeoutError as error:
             raise DatabaseUnavailableError("The database takes too long.") from error
         self.bell.ring([(EVENTS.name, one) for one in ids] or [UNKNOWN])
+
+
+def is_refusal(error: Exception) -> bool:
+    """Of a value. What is locked, full or gone will refuse each of them, one after the other."""
+    if not isinstance(error, DBAPIError) or isinstance(error, OperationalError):
+        return False
+    return not error.connection_invalidated

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import logging
+from collections.abc import Sequence
 from time import time
 from typing import Any
 
@@ -9,7 +10,7 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 from pydantic import SecretStr
 from sqlalchemy import event as sqlalchemy_event
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 
@@ -125,7 +126,7 @@ async def test_one_that_cannot_be_kept_does_not_keep_the_others_out(
     app: FastAPI, database: Database
 ) -> None:
     intake: Intake = app.state.webhooks
-    bad = Event(None, "2", "", b"")  # type: ignore[arg-type]
+    bad = Event("shop", "2", None, b"")  # type: ignore[arg-type]  # wrong on purpose
     outcomes = await asyncio.gather(
         *(intake.keep(event) for event in (Event("shop", "0", "", b""), bad)),
         *(intake.keep(Event("shop", str(number), "", b"")) for number in range(3, 6)),
@@ -134,6 +135,25 @@ async def test_one_that_cannot_be_kept_does_not_keep_the_others_out(
 
     assert [type(outcome) for outcome in outcomes].count(IntegrityError) == 1
     assert {event.event_id for event in await events(database)} == {"0", "3", "4", "5"}
+
+
+async def test_a_database_that_is_locked_is_asked_once_for_all(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    async def locked(self: Intake, rows: Sequence[object]) -> None:
+        asked.append(len(rows))
+        raise OperationalError("INSERT", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(Intake, "_insert", locked)
+    intake = Intake(app.state.database, app.state.workforce.bell)
+    kept = [intake.keep(Event("shop", str(number), "", b"")) for number in range(50)]
+    outcomes = await asyncio.gather(*kept, return_exceptions=True)
+    await intake.close()
+
+    assert asked == [50]
+    assert {type(outcome) for outcome in outcomes} == {OperationalError}
 
 
 async def test_a_source_that_is_unknown_or_has_no_secret_is_not_found(sender: AsyncClient) -> None:
