@@ -5,6 +5,7 @@ import re
 import secrets
 import sys
 from difflib import get_close_matches
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -24,6 +25,7 @@ from apps.core.rate_windows import LimitStorage, LimitText
 ROOT = Path(__file__).parent.parent
 SERVERS = (["runserver"], ["worker"], ["beat"])
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+HOST = re.compile(r"\*|[\w.-]+|\[[0-9a-fA-F:.]+\]")
 {% if cookiecutter.broker == "redis" %}
 BROKERS = ("redis", "rediss")
 WRONG_BROKER = (
@@ -168,6 +170,16 @@ class Environment(BaseSettings):
             raise ValueError("has a key in it that is shorter than 32 characters")
         return value
 
+    @field_validator("allowed_hosts")
+    @classmethod
+    def name_hosts(cls, value: list[str]) -> list[str]:
+        if not all(HOST.fullmatch(name) for name in value):
+            raise ValueError(
+                "has something in it that is no host: write each like www.example.com (.example.com:"
+                " with all below it), without https:// and without a port"
+            )
+        return value
+
     @field_validator("cors_origins")
     @classmethod
     def name_origins(cls, value: list[str]) -> list[str]:
@@ -199,6 +211,13 @@ class Environment(BaseSettings):
     def name_a_broker(cls, value: SecretStr) -> SecretStr:
         if value.get_secret_value() and not is_broker(value.get_secret_value()):
             raise ValueError(WRONG_BROKER)
+        return value
+
+    @field_validator("email_from")
+    @classmethod
+    def name_a_sender(cls, value: str) -> str:
+        if value and "@" not in parseaddr(value)[1]:
+            raise ValueError("has no e-mail address in it: write it like Desk <desk@example.com>")
         return value
 
     @field_validator("email_url")

@@ -1,8 +1,9 @@
 import os
-{% if "traces" in cookiecutter.observability %}
 import re
-{% endif %}
 from difflib import get_close_matches
+{% if cookiecutter.auth == "users" %}
+from email.utils import parseaddr
+{% endif %}
 from typing import Annotated, Literal, Self
 {% if "traces" in cookiecutter.observability %}
 from urllib.parse import unquote, urlsplit
@@ -45,6 +46,8 @@ DRIVERS = {
 SERVICE = {{ cookiecutter.project_slug | tojson }}
 {% endif %}
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+HOST = re.compile(r"\*|(\*\.)?[\w.-]+|\[[0-9a-fA-F:.]+\]")
+ORIGIN = re.compile(r"\*|https?://[^/\s]+")
 
 # What pydantic says in a programmer's words.
 WORDS = {
@@ -147,6 +150,25 @@ class Settings({{ "WebhookSettings, " if cookiecutter.webhooks else "" }}{{ "Job
             return [name.strip() for name in value.split(",") if name.strip()]
         return value
 
+    @field_validator("allowed_hosts")
+    @classmethod
+    def name_hosts(cls, value: list[str]) -> list[str]:
+        if not all(HOST.fullmatch(name) for name in value):
+            raise ValueError(
+                "has something in it that is no host: write each like www.example.com,"
+                " without https:// and without a port"
+            )
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def name_origins(cls, value: list[str]) -> list[str]:
+        if not all(ORIGIN.fullmatch(name) for name in value):
+            raise ValueError(
+                "has something in it that is no origin: write each like https://app.example.com"
+            )
+        return value
+
     @field_validator("database_url")
     @classmethod
     def name_a_database(cls, value: SecretStr) -> SecretStr:
@@ -180,6 +202,13 @@ class Settings({{ "WebhookSettings, " if cookiecutter.webhooks else "" }}{{ "Job
         if value and (parts is None or parts.scheme not in ("http", "https") or not parts.hostname):
             raise ValueError("is not a web address: write it like https://www.example.com")
         return value.rstrip("/")
+
+    @field_validator("email_from")
+    @classmethod
+    def name_a_sender(cls, value: str) -> str:
+        if value and "@" not in parseaddr(value)[1]:
+            raise ValueError("has no e-mail address in it: write it like Desk <desk@example.com>")
+        return value
 
     @field_validator("email_url")
     @classmethod

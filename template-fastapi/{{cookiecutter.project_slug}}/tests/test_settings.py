@@ -77,6 +77,39 @@ def test_a_wrong_database_url_is_refused_with_an_example_and_not_repeated(url: s
     assert "mysql" not in sentence
 
 
+@pytest.mark.parametrize("host", ["https://www.example.com", "www.example.com:8000", "a/b", "a b"])
+def test_what_is_no_host_is_refused(host: str) -> None:
+    sentence = refusal(environment="development", allowed_hosts=f"api.example.com, {host}")
+
+    assert sentence.startswith("APP_ALLOWED_HOSTS has something in it that is no host")
+
+
+@pytest.mark.parametrize("origin", ["app.example.com", "https://a.example/app", "ftp://a.example"])
+def test_what_is_no_origin_is_refused(origin: str) -> None:
+    sentence = refusal(environment="development", cors_origins=origin)
+
+    assert sentence.startswith("APP_CORS_ORIGINS has something in it that is no origin")
+
+
+def test_hosts_and_origins_are_taken_as_they_are_sent() -> None:
+    hosts = ["www.example.com", "*.example.com", "127.0.0.1", "[::1]", "my_host", "*"]
+    origins = ["https://app.example.com", "http://localhost:5173", "*"]
+
+    settings = Settings(environment="development", allowed_hosts=hosts, cors_origins=origins)
+
+    assert (settings.allowed_hosts, settings.cors_origins) == (hosts, origins)
+
+
+{% if cookiecutter.auth == "users" %}
+def test_a_sender_has_an_address() -> None:
+    sender = "Desk <desk@example.com>"
+
+    assert Settings(environment="development", email_from=sender).email_from == sender
+    sentence = refusal(environment="development", email_from="Desk")
+    assert sentence.startswith("APP_EMAIL_FROM has no e-mail address")
+
+
+{% endif %}
 def test_a_wrong_number_is_named() -> None:
     assert refusal(environment="development", port="eighty") == "APP_PORT must be a whole number"
 

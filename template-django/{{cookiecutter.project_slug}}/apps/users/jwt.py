@@ -28,11 +28,17 @@ class RotationSerializer(TokenRefreshSerializer):
             raise AuthenticationFailed(self.error_messages["no_active_account"]) from None
 
 
+def not_stored(response: Response) -> Response:
+    """By no cache on the way: there is a secret in it."""
+    response["Cache-Control"] = "no-store"
+    return response
+
+
 class Obtain(views.TokenObtainPairView):
     @extend_schema(operation_id="auth_token_obtain")
     def post(self, request: Request, *args: object, **kwargs: object) -> Response:
         """An access token and a refresh token."""
-        return super().post(request, *args, **kwargs)
+        return not_stored(super().post(request, *args, **kwargs))
 
 
 class Refresh(views.TokenRefreshView):
@@ -41,7 +47,7 @@ class Refresh(views.TokenRefreshView):
     @extend_schema(operation_id="auth_token_refresh")
     def post(self, request: Request, *args: object, **kwargs: object) -> Response:
         """New tokens for a refresh token, which is then worth nothing."""
-        return super().post(request, *args, **kwargs)
+        return not_stored(super().post(request, *args, **kwargs))
 
 
 class Logout(views.TokenBlacklistView):

@@ -39,7 +39,7 @@ class TokenView(APIView):
         if user is None:
             raise AuthenticationFailed("No user has this {{ "e-mail" if cookiecutter.login == "email" else "user name" }} and password.")
         token, _ = Token.objects.get_or_create(user=user)
-        return Response({"token": token.key})
+        return Response({"token": token.key}, headers={"Cache-Control": "no-store"})
 
     @extend_schema(
         operation_id="auth_token_revoke", responses={204: OpenApiResponse(None, "Revoked")}

@@ -173,6 +173,26 @@ def test_a_path_is_no_part_of_an_origin() -> None:
     assert "APP_CORS_ORIGINS" in refusal(cors_origins="https://example.com/app")
 
 
+@pytest.mark.parametrize("host", ["https://www.example.com", "www.example.com:8000", "a/b", "a b"])
+def test_what_is_no_host_is_refused(host: str) -> None:
+    sentence = refusal(allowed_hosts=f"api.example.com, {host}")
+
+    assert sentence.startswith("APP_ALLOWED_HOSTS has something in it that is no host")
+
+
+def test_hosts_are_taken_as_django_has_them() -> None:
+    hosts = ["www.example.com", ".example.com", "127.0.0.1", "[::1]", "my_host", "*"]
+
+    assert Environment(allowed_hosts=hosts).allowed_hosts == hosts
+
+
+def test_a_sender_has_an_address() -> None:
+    sender = "Desk <desk@example.com>"
+
+    assert Environment(email_from=sender).email_from == sender
+    assert refusal(email_from="Desk").startswith("APP_EMAIL_FROM has no e-mail address")
+
+
 def test_a_wrong_number_is_named() -> None:
     assert refusal(port="eighty") == "APP_PORT must be a whole number"
 

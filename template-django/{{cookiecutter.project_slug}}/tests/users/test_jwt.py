@@ -30,8 +30,11 @@ def status_with(api: APIClient, access: str) -> int:
     return status
 
 
-def test_an_access_token_opens_the_api(api: APIClient, tokens: dict[str, Any]) -> None:
-    assert status_with(api, tokens["access"]) == 200
+def test_an_access_token_opens_the_api(api: APIClient, credentials: dict[str, str]) -> None:
+    issued = api.post("/api/auth/token", credentials)
+
+    assert issued["Cache-Control"] == "no-store"
+    assert status_with(api, issued.json()["access"]) == 200
 
 
 def test_wrong_credentials_are_refused(api: APIClient, credentials: dict[str, str]) -> None:
@@ -47,6 +50,7 @@ def test_a_refresh_token_works_once(api: APIClient, tokens: dict[str, Any]) -> N
     again = api.post("/api/auth/refresh", old)
 
     assert fresh.status_code == 200
+    assert fresh["Cache-Control"] == "no-store"
     assert status_with(api, fresh.json()["access"]) == 200
     assert again.status_code == 401
     assert again["Content-Type"] == "application/problem+json"

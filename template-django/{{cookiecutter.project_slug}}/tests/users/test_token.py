@@ -20,10 +20,12 @@ def credentials(user: User) -> dict[str, str]:
 def test_a_token_opens_the_api_until_it_is_revoked(
     api: APIClient, credentials: dict[str, str]
 ) -> None:
-    token = api.post("/api/auth/token", credentials).json()["token"]
+    issued = api.post("/api/auth/token", credentials)
+    token = issued.json()["token"]
     same = api.post("/api/auth/token", credentials).json()["token"]
     api.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
 
+    assert issued["Cache-Control"] == "no-store"
     assert same == token
     assert api.get("/api/me").status_code == 200
     assert api.delete("/api/auth/token").status_code == 204

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api_keys.models import ApiKey
+from app.api_keys.models import MOST_NAME, ApiKey
 from app.api_keys.scopes import SCOPES
 from app.db import now
 from app.errors import NotFoundError, UnprocessableError
@@ -20,6 +20,8 @@ async def issue_key(
     session: AsyncSession, *, name: str, scopes: Iterable[str], lifetime: timedelta | None
 ) -> tuple[ApiKey, str]:
     """The new key's row, and the key: nobody can show it again. Raises UnprocessableError."""
+    if not 0 < len(name.strip()) <= MOST_NAME:
+        raise UnprocessableError(f"A key has a name of up to {MOST_NAME} characters: who uses it.")
     asked = sorted(set(scopes))
     if unknown := [scope for scope in asked if scope not in SCOPES]:
         known = ", ".join(SCOPES) or "none: write them in app/api_keys/scopes.py"

@@ -66,8 +66,9 @@ async def make_superuser(settings: Settings, *, email: str, ask: bool = True) ->
         async with database.transactions.begin() as session:
             user = await session.scalar(select(User).where(User.email == email).with_for_update())
             if user is not None:
+                again = "" if user.is_active else " and active again"
                 user.is_superuser = user.is_active = True
-                return f"{email} is a superuser now, with the password it had."
+                return f"{email} is a superuser now{again}, with the password it had."
         given = ask_for_password() if ask and sys.stdin.isatty() else ""
         password = given or secrets.token_urlsafe(12)
         hasher = Passwords(memory=settings.password_memory, passes=settings.password_passes)

@@ -71,6 +71,12 @@ def test_unknown_scopes_and_keys_are_one_sentence() -> None:
         main(["key-revoke", "0000000000"])
 
 
+@pytest.mark.parametrize("name", ["", " ", "x" * 201])
+def test_a_key_has_a_name(name: str) -> None:
+    with pytest.raises(SystemExit, match="A key has a name of up to 200 characters"):
+        main(["key-issue", name])
+
+
 def test_days_are_a_number_of_them(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["key-issue", "n8n", "--days", "0"])

@@ -1,3 +1,4 @@
+import asyncio
 import getpass
 import sys
 from collections.abc import Callable
@@ -5,8 +6,12 @@ from typing import Any
 
 import pytest
 import uvicorn
+from sqlalchemy import update
 
 from app.commands import main
+from app.db import Database
+from app.settings import Settings
+from app.users.models import User
 from tests.users.people import PASSWORD
 
 
@@ -49,6 +54,24 @@ def test_a_superuser_gets_a_password_that_is_shown_once_when_nobody_can_be_asked
 
     assert "Log in as ann@example.com with the password " in made
     assert again == "ann@example.com is a superuser now, with the password it had.\n"
+
+
+async def deactivate_all(settings: Settings) -> None:
+    database = Database(settings)
+    async with database.transactions.begin() as session:
+        await session.execute(update(User).values(is_active=False))
+    await database.close()
+
+
+def test_a_superuser_who_was_deactivated_is_said_to_be_active_again(
+    machine: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.setattr(sys.stdin, "isatty", lambda: False, raising=False)
+    main(["superuser", "ann@example.com"])
+    asyncio.run(deactivate_all(Settings(_env_file=None)))
+    main(["superuser", "ann@example.com"])
+
+    assert "is a superuser now and active again, with" in capsys.readouterr().out
 
 
 def test_a_superuser_may_choose_the_password(
