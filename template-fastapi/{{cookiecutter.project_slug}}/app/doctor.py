@@ -13,6 +13,9 @@ from app.db import create_engine, why_unreachable
 {% if cookiecutter.broker != "embedded" %}
 from app.jobs.celery import check_broker
 {% endif %}
+{% if cookiecutter.outbox %}
+from app.outbox.delivery import check_targets
+{% endif %}
 {% if cookiecutter.rate_limits %}
 from app.rate_limits import check_limits
 {% endif %}
@@ -29,6 +32,9 @@ def diagnose(settings: Settings, alembic: Config, *, env_file: Path) -> Iterator
     yield asyncio.run(check_database(settings, alembic))
 {% if cookiecutter.broker != "embedded" %}
     yield asyncio.run(check_broker(settings))
+{% endif %}
+{% if cookiecutter.outbox %}
+    yield from asyncio.run(check_targets(settings))
 {% endif %}
 {% if cookiecutter.rate_limits %}
     yield asyncio.run(check_limits(settings))
