@@ -61,7 +61,3 @@ def configure(settings: Settings) -> None:
         logging.getLogger(name).propagate = True
     # One line for each request is written by app.middleware.
     logging.getLogger("uvicorn.access").disabled = True
-{% if cookiecutter.outbox %}
-    # It tells URLs and headers, and those of the outbox have secrets in them.
-    logging.getLogger("httpcore2").setLevel(logging.WARNING)
-{% endif %}

@@ -7,11 +7,14 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 Address = IPv4Address | IPv6Address
 # What the internet routes; the rest of IPv6 is inside, or nowhere.
 PUBLIC_IPV6 = ip_network("2000::/3")
-# Of IPv6, and stand for an address of IPv4 each: tunnels, which nobody needs to serve the web.
-TUNNELS = (ip_network("2001::/32"), ip_network("2002::/16"))
+# Stands for an address of IPv4.
 NAT64 = ip_network("64:ff9b::/96")
-# Public to some versions of Python: protocols', which are a cloud's inside here and there, and Azure's.
-INSIDE_CLOUDS = (ip_network("192.0.0.0/24"), ip_network("168.63.129.16/32"))
+# Inside to us: what Azure answers its machines from, and what only newer versions of Python know.
+INSIDE = (
+    ip_network("168.63.129.16/32"),
+    ip_network("192.0.0.0/24"),
+    ip_network("2002::/16"),
+)
 
 
 class PrivateAddressError(Exception):
@@ -24,9 +27,9 @@ def is_public(address: Address) -> bool:
             return is_public(inner)
         if address in NAT64:
             return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
-        if address not in PUBLIC_IPV6 or any(address in network for network in TUNNELS):
+        if address not in PUBLIC_IPV6:
             return False
-    elif any(address in network for network in INSIDE_CLOUDS):
+    if any(address in network for network in INSIDE):
         return False
     return address.is_global and not address.is_multicast
 

@@ -97,6 +97,14 @@ async def test_all_of_a_target_are_sent_once_more(
     assert await states(database) == [waits, waits, State.DEAD, waits]
 
 
+async def test_what_fails_again_meanwhile_is_not_sent_for_ever(database: Database) -> None:
+    first, second = await send(database), await send(database)
+    await set_all(database, state=State.DEAD, finished_at=now())
+    async with database.readers() as session:
+        assert await service.matching(session, state=State.DEAD) == [first, second]
+        assert await service.matching(session, state=State.DEAD, after=first) == [second]
+
+
 async def test_what_waits_can_be_cancelled(database: Database, say: Say) -> None:
     number = await send(database)
 
