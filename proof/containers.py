@@ -29,7 +29,7 @@ from proof.processes import CommandFailed, clean_environment, free_port, run, se
 
 VARIANTS: Sequence[Mapping[str, object]] = (
     {"stack": "fastapi", "database": "sqlite"},
-    {"stack": "fastapi", "database": "postgresql", "jobs": True},
+    {"stack": "fastapi", "database": "postgresql", "webhooks": "stripe", "broker": "redis"},
     {"stack": "django", "database": "sqlite"},
     {"stack": "django", "database": "postgresql", "broker": "redis"},
 )
