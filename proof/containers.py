@@ -254,7 +254,7 @@ def staying(line: list[str], folder: Path, environment: Mapping[str, str]) -> It
 
 
 def main() -> int:
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 120)
     if reason := why_not():
         console.print(f"[yellow]Skipped: no image was built, {reason}[/yellow]")
         return 0
