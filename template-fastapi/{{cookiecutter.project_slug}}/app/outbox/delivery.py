@@ -8,7 +8,6 @@ from contextlib import suppress
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Literal
 
 import httpcore2
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -145,25 +144,6 @@ def wait_of(retry_after: str) -> timedelta | None:
         except (TypeError, ValueError):
             return None
     return min(max(wait, timedelta()), LONGEST_WAIT)
-
-
-async def check_targets(settings: Settings) -> list[tuple[Literal["ok", "warning"], str]]:
-    """For `just doctor`."""
-    sentences = []
-    for name, target in settings.outbox_targets.items():
-        origin = httpcore2.URL(target.url.get_secret_value()).origin
-        host, private = origin.host.decode(), target.allow_private
-        if origin.scheme == b"http" and not private:
-            sentences.append(f"What the target {name} is told can be read on its way: use https.")
-        try:
-            await addresses_of(host, origin.port, allow_private=private)
-        except PrivateAddressError as error:
-            sentences.append(f"The target {name} gets nothing. {error}")
-        except OSError:
-            sentences.append(f"The host of the target {name} has no address.")
-    if not sentences:
-        return [("ok", "The outbox may send to all of its targets.")]
-    return [("warning", sentence) for sentence in sentences]
 
 
 register(

@@ -23,7 +23,7 @@ from app.outbox.models import OutboxMessage
 from app.outbox.targets import targets_of
 from app.settings import Settings
 from tests.jobs.working import running
-from tests.outbox.sending import SECRETS, ended, get, resolve, send, tried, url_of
+from tests.outbox.sending import SECRETS, ended, get, resolve, send, tried
 from tests.receiver import Answer, Receiver
 
 
@@ -354,22 +354,3 @@ async def test_a_target_that_was_taken_out_is_waited_for(
 
     assert waiting.last_error == "DeliveryError: There is no target n8n in APP_OUTBOX_TARGETS."
     assert (await get(database, number)).state == State.WAITING
-
-
-async def test_doctor_says_where_nothing_would_arrive(
-    outbox_settings: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    [in_the_clear, inside] = await delivery.check_targets(outbox_settings)
-    assert in_the_clear[1].startswith("What the target outside is told can be read on its way")
-    assert inside[1].startswith("The target outside gets nothing. Its address is not public")
-
-    url = url_of(receiver)
-    targets = targets_of({"n8n": {"url": url, "secrets": SECRETS, "allow_private": True}})
-    settings = outbox_settings.model_copy(update={"outbox_targets": targets})
-    assert await delivery.check_targets(settings) == [
-        ("ok", "The outbox may send to all of its targets.")
-    ]
-    resolve(monkeypatch)
-    assert await delivery.check_targets(settings) == [
-        ("warning", "The host of the target n8n has no address.")
-    ]
