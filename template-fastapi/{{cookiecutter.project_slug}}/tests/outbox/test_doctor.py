@@ -12,9 +12,7 @@ async def test_doctor_names_targets_that_get_nothing(outbox_settings: Settings) 
 
     assert in_the_clear[1].startswith("What the target outside is told can be read on its way")
     assert inside[1].startswith("The target outside gets nothing. Its address is not public")
-    [(level, text)] = await check_targets(
-        outbox_settings.model_copy(update={"outbox_targets": {}})
-    )
+    [(level, text)] = await check_targets(outbox_settings.model_copy(update={"outbox_targets": {}}))
     assert (level, text.split(":")[0]) == ("warning", "APP_OUTBOX_TARGETS names no target")
 
 
