@@ -28,7 +28,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse")
 QUESTIONNAIRE = Questionnaire(ROOT)
 TEMPLATE, PAGE = "deploy/aws/template.yaml", "deploy/aws/README.md"
 REGION = "eu-central-1"
-MAIL_PASSWORD = "only-this-test-has-it"  # noqa: S105
+SECRET = "only-this-test-has-it"  # noqa: S105
+# Settings that are secrets, by the parameters that they are given in.
+GIVEN_SECRETS = {
+    "EmailUrl": f"smtp://me:{SECRET}@mail.example.com:587",
+    "WebhookSources": json.dumps({"stripe": {"type": "stripe", "secrets": [SECRET]}}, indent=2),
+    "OutboxTargets": json.dumps({"n8n": {"url": "https://n8n.example.com", "secrets": [SECRET]}}),
+}
 NOT_APPLIED = {
     "AWS::AmazonMQ::Broker",
     "AWS::CloudWatch::Alarm",
@@ -47,7 +53,7 @@ FOR_ALL_RESOURCES = {
 }
 # What AWS takes without a bucket in between.
 MOST_BYTES = 51_200
-DIFFERS_BY = {"fastapi": "auth", "django": "broker"}
+DIFFERS_BY = {"fastapi": ("auth", "jobs", "webhooks", "outbox"), "django": ("broker",)}
 SERVING = {"Serving": "v1"}
 WITH_NAT = {"OutgoingTraffic": "nat"}
 
@@ -59,6 +65,7 @@ def trees() -> Iterator[tuple[str, Tree]]:
     """The files of a project for each distinct template."""
     for stack in QUESTIONNAIRE.stacks:
         [file] = [file for file in template_files(QUESTIONNAIRE, stack) if file.path == TEMPLATE]
+        text = QUESTIONNAIRE.environment.from_string(file.body or "")
         names = sorted(name for name in file.answers if not QUESTIONNAIRE.questions[name].free_text)
         seen = set()
         for values in product(*(QUESTIONNAIRE.questions[name].values for name in names)):
@@ -67,10 +74,18 @@ def trees() -> Iterator[tuple[str, Tree]]:
             )
             answers = QUESTIONNAIRE.accepted(given)
             if answers and answers["deploy"] == "aws":
-                tree = rendered_tree(QUESTIONNAIRE, answers)
-                if tree[TEMPLATE] not in seen:
-                    seen.add(tree[TEMPLATE])
-                    yield f"{stack}-{answers[DIFFERS_BY[stack]]}", tree
+                template = text.render(cookiecutter=QUESTIONNAIRE.for_templates(answers))
+                if template not in seen:
+                    seen.add(template)
+                    yield "-".join([stack, *words(stack, answers)]), rendered_tree(QUESTIONNAIRE, answers)
+
+
+def words(stack: str, answers: Json) -> Iterator[str]:
+    """What tells the template of these answers from others; yes and any choice of several by their question."""
+    for name in DIFFERS_BY[stack]:
+        if answers[name]:
+            choice = QUESTIONNAIRE.questions[name].choices and not QUESTIONNAIRE.questions[name].multiple
+            yield answers[name] if choice else name
 
 
 TREES = dict(trees())
@@ -118,8 +133,8 @@ def apply(tree: Tree, parameters: Mapping[str, str]) -> Cloud:
         "AlarmEmail": "you@example.com",
         **parameters,
     }
-    if has_mail(cloudformation.read(tree[TEMPLATE])):
-        given["EmailUrl"] = f"smtp://me:{MAIL_PASSWORD}@mail.example.com:587"
+    known = cloudformation.read(tree[TEMPLATE])["Parameters"]
+    given |= {name: value for name, value in GIVEN_SECRETS.items() if name in known}
     if "Serving" in parameters:
         given["DomainName"] = "www.example.com"
         given["CertificateArn"] = client("acm").request_certificate(DomainName="www.example.com")["CertificateArn"]
@@ -173,8 +188,10 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[Cloud]:
         yield apply(TREES[name], parameters)
 
 
-def test_who_sends_e_mails_and_each_broker_has_a_template() -> None:
-    assert set(TREES) == {"fastapi-users", "fastapi-api_key", "django-embedded", "django-redis", "django-rabbitmq"}
+def test_what_needs_other_resources_has_a_template_of_its_own() -> None:
+    work = ("", "-jobs", "-jobs-outbox", "-webhooks", "-webhooks-outbox")
+    fastapi = {f"fastapi-{auth}{more}" for auth in ("users", "api_key") for more in work}
+    assert set(TREES) == {*fastapi, "django-embedded", "django-redis", "django-rabbitmq"}
 
 
 def test_everything_that_the_stand_in_knows_is_made(cloud: Cloud) -> None:
@@ -204,8 +221,12 @@ def test_no_secret_stands_in_a_task_definition(cloud: Cloud) -> None:
     for task in cloud.tasks.values():
         [container] = task["containerDefinitions"]
         given = {one["name"]: one["value"] for one in container["environment"]}
-        assert not [name for name in given if re.search(r"SECRET|PASSWORD|KEY|DATABASE_URL|BROKER_URL|EMAIL_URL", name)]
-        assert MAIL_PASSWORD not in json.dumps(task)
+        assert not [
+            name
+            for name in given
+            if re.search(r"SECRET|PASSWORD|KEY|DATABASE_URL|BROKER_URL|EMAIL_URL|SOURCES|TARGETS", name)
+        ]
+        assert SECRET not in json.dumps(task)
         assert "resolve:" not in json.dumps(task)
     secrets = set(cloud.of_type("AWS::SecretsManager::Secret"))
     for task in cloud.of_type("AWS::ECS::TaskDefinition").values():
@@ -213,20 +234,49 @@ def test_no_secret_stands_in_a_task_definition(cloud: Cloud) -> None:
         assert {one["ValueFrom"]["Ref"] for one in container["Secrets"]} < secrets
 
 
-def test_passwords_are_made_by_aws_and_the_mail_server_is_no_shown_parameter(cloud: Cloud) -> None:
+def test_passwords_are_made_by_aws_and_given_secrets_are_no_shown_parameters(cloud: Cloud) -> None:
     secrets = cloud.of_type("AWS::SecretsManager::Secret")
     for name in {"SecretKey", "DatabasePassword", "BrokerPassword"} & set(secrets):
         made = secrets[name]["GenerateSecretString"]
         assert made["PasswordLength"] >= 48
         # Punctuation would have to be encoded in a URL.
         assert made["ExcludePunctuation"] is True
-    shown = {name for name, one in secrets.items() if one.get("SecretString") == {"Ref": "EmailUrl"}}
-    if has_mail(cloud.template):
-        assert cloud.template["Parameters"]["EmailUrl"]["NoEcho"] is True
-        assert shown == {"EmailUrlSecret"}
-    else:
-        assert not shown
-    assert MAIL_PASSWORD not in json.dumps(cloud.outputs)
+    for name in GIVEN_SECRETS.keys() & cloud.template["Parameters"].keys():
+        assert cloud.template["Parameters"][name]["NoEcho"] is True
+        assert [one["SecretString"] for one in secrets.values() if "SecretString" in one].count({"Ref": name}) == 1
+    assert SECRET not in json.dumps(cloud.outputs)
+
+
+@pytest.mark.parametrize("name", [name for name in TREES if name.startswith("fastapi")])
+def test_what_a_project_has_to_be_told_is_a_secret_of_its_tasks(name: str) -> None:
+    template = cloudformation.read(TREES[name][TEMPLATE])
+    for piece, parameter, setting in (
+        ("webhooks", "WebhookSources", "APP_WEBHOOK_SOURCES"),
+        ("outbox", "OutboxTargets", "APP_OUTBOX_TARGETS"),
+    ):
+        there_is_one = piece in name
+        assert (parameter in template["Parameters"]) is there_is_one
+        for task in template["Resources"].values():
+            if task["Type"] == "AWS::ECS::TaskDefinition":
+                [container] = task["Properties"]["ContainerDefinitions"]
+                given = {one["Name"]: one["ValueFrom"] for one in container["Secrets"]}
+                assert given.get(setting) == ({"Ref": f"{parameter}Secret"} if there_is_one else None)
+        if there_is_one:
+            pattern = template["Parameters"][parameter]["AllowedPattern"]
+            assert all(re.fullmatch(pattern, text) for text in ("{}", GIVEN_SECRETS[parameter]))
+            assert not re.fullmatch(pattern, "sources.json")
+
+
+@pytest.mark.parametrize("name", [name for name in TREES if name.startswith("fastapi")])
+def test_background_work_has_tasks_of_its_own(name: str) -> None:
+    resources = cloudformation.read(TREES[name][TEMPLATE])["Resources"]
+    works = "jobs" in name or "webhooks" in name
+    assert ("Worker" in resources) is ("NoWorkerAlarm" in resources) is works
+    [web] = resources["WebTask"]["Properties"]["ContainerDefinitions"]
+    assert ({"Name": "APP_EMBEDDED_WORKER", "Value": "false"} in web["Environment"]) is works
+    if works:
+        [worker] = resources["WorkerTask"]["Properties"]["ContainerDefinitions"]
+        assert worker["Command"] == ["python", "-m", "app.commands", "worker"]
 
 
 def test_tasks_run_without_rights_on_a_file_system_that_is_only_read(cloud: Cloud) -> None:
@@ -389,8 +439,10 @@ def test_a_template_is_small_enough_to_be_sent_as_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("name", TREES)
 def test_production_gets_every_setting_that_it_asks_for(name: str) -> None:
-    stack = name.split("-")[0]
-    source = TREES[name]["config/environment.py" if stack == "django" else "app/settings.py"]
+    files = TREES[name].items()
+    source = "".join(
+        text for path, text in files if re.fullmatch(r"config/environment\.py|app/(\w+/)?settings\.py", path)
+    )
     needed = re.search(r"needed = \((.*?)\)\n", source, re.DOTALL)
     assert needed
     for task in cloudformation.read(TREES[name][TEMPLATE])["Resources"].values():
@@ -426,10 +478,10 @@ def test_the_page_names_only_what_there_is(name: str) -> None:
 
 
 def test_both_stacks_have_the_same_resources_under_the_same_names() -> None:
-    django, fastapi = (cloudformation.read(TREES[name][TEMPLATE]) for name in ("django-embedded", "fastapi-users"))
+    django, fastapi = (cloudformation.read(TREES[name][TEMPLATE]) for name in ("django-embedded", "fastapi-users-jobs"))
     assert fastapi["Resources"].keys() < django["Resources"].keys()
     different = {name for name, one in fastapi["Resources"].items() if one != django["Resources"][name]}
     # Other commands and settings, and no bucket.
-    assert different == {"ConsoleRole", "ConsoleTask", "MigrateTask", "WebTask"}
+    assert different == {"ConsoleRole", "ConsoleTask", "MigrateTask", "WebTask", "WorkerTask"}
     assert fastapi["Outputs"].keys() < django["Outputs"].keys()
-    assert django["Parameters"].keys() - fastapi["Parameters"].keys() == {"WorkerTasks"}
+    assert django["Parameters"] == fastapi["Parameters"]
