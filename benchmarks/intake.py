@@ -126,7 +126,8 @@ def _memory(options: Options, database: str, project: Path, url: str) -> Figure:
 
 def _megabytes(home: str) -> float:
     port = int(home.rpartition(":")[2])
-    pids = {one.pid for one in psutil.net_connections("tcp") if one.laddr.port == port and one.status == "LISTEN"}
+    listening = (one for one in psutil.net_connections("tcp") if one.status == "LISTEN" and one.laddr)
+    pids = {one.pid for one in listening if one.laddr and one.laddr.port == port}
     return float(sum(psutil.Process(pid).memory_info().rss for pid in pids)) / 1e6
 
 
