@@ -182,7 +182,7 @@ def test_the_hook_of_a_template_runs_under_cruft(
     answers = {question["name"]: "x" for question in json.loads(made["QUESTIONS"])["questions"]}
     answers |= {"project_slug": "crm", "author_email": "me@example.com", "license": "MIT", "python_version": "3.13"}
     answers |= {"database": "sqlite", "ci": "none", "auth": "none", "deploy": "none", "observability": ""}
-    answers |= {"jobs": "no", "webhooks": "", "broker": "embedded"}
+    answers |= {"jobs": "no", "webhooks": "", "outbox": "no", "broker": "embedded"}
     (tmp_path / "crm").mkdir()
     monkeypatch.chdir(tmp_path / "crm")
     assert made["before"](made["QUESTIONS"], json.dumps(answers | {"_template": str(template), "_commit": "abc"})) == 0

@@ -36,7 +36,7 @@ def more_for_production(answers: dict[str, object]) -> dict[str, str]:
     [
         {"database": "sqlite", "auth": "none"},
         {"database": "sqlite", "auth": "api_key"},
-        {"database": "postgresql", "example": False, "jobs": True},
+        {"database": "postgresql", "example": False, "jobs": True, "outbox": True},
         {"stack": "django", "database": "sqlite"},
         {"stack": "django", "database": "postgresql", "example": False, "broker": "redis"},
     ],

@@ -130,6 +130,17 @@ def test_a_broker_without_jobs_or_where_there_is_none_is_refused(
     assert str(refused.value).endswith(sentence)
 
 
+@pytest.mark.parametrize("engine", [with_cookiecutter, with_copier])
+def test_an_outbox_that_nobody_empties_is_refused(engine: Callable[..., Path], template: Path, tmp_path: Path) -> None:
+    with pytest.raises(Refused) as refused:
+        engine(template, {"outbox": True}, tmp_path)
+    assert str(refused.value).endswith(
+        "The outbox is emptied by the workers of jobs and webhooks: "
+        "say yes to jobs, choose webhooks, or say no to outbox."
+    )
+    assert not list(tmp_path.iterdir())
+
+
 def test_who_may_use_the_api_is_asked_by_the_fastapi_stack_alone(template: Path, tmp_path: Path) -> None:
     with pytest.raises(Refused, match="The answer auth is of the FastAPI stack: choose the stack fastapi, or leave"):
         with_copier(template, {"stack": "django", "auth": "api_key"}, tmp_path)

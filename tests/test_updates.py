@@ -136,6 +136,44 @@ def test_handlers_stay_when_jobs_go_and_come_back(template: Path, tmp_path: Path
     }
 
 
+@pytest.mark.parametrize("beside", [{"jobs": True}, {"webhooks": "standard"}, {"webhooks": "hmac", "broker": "redis"}])
+def test_the_outbox_comes_and_goes_and_leaves_what_others_need(
+    template: Path, tmp_path: Path, beside: dict[str, Any]
+) -> None:
+    project = with_cookiecutter(template, beside, tmp_path)
+    before = tree(project)
+    update(project, outbox=True)
+    fresh = with_cookiecutter(template, {"outbox": True, **beside}, tmp_path / "fresh")
+    assert without_versions(project) == without_versions(fresh)
+    assert not (project / "migrations" / "versions" / "0006_outbox.py").exists()
+    update(project, outbox=False)
+    assert tree(project) == before
+
+
+def test_the_tables_of_the_outbox_come_and_go_as_the_documents_say(template: Path, tmp_path: Path) -> None:
+    project = with_cookiecutter(template, {"jobs": True, "auth": "none"}, tmp_path)
+    (project / ".env").write_text("APP_ENVIRONMENT=development\nAPP_SECRET_KEY=x\n")
+    # Outside of the project, where it would be committed with each update.
+    packages = {"UV_PROJECT_ENVIRONMENT": str(tmp_path / "packages"), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def do(*command: str) -> str:
+        return run_as_user(["uv", "run", *command], project, clean_environment(**packages))
+
+    do("just", "migrate")
+    update(project, outbox=True)
+    do("just", "migration", "outbox")
+    do("just", "migrate")
+    do("alembic", "check")
+    assert "number" in do("just", "outbox-list")
+    update(project, outbox=False)
+    do("just", "migration", "drop outbox")
+    do("just", "migrate")
+    do("alembic", "check")
+    do("ruff", "check", "migrations")
+    do("alembic", "downgrade", "-2")
+    do("just", "migrate")
+
+
 @pytest.mark.parametrize("engine", [with_cookiecutter, with_copier])
 def test_pieces_of_the_django_stack_come_and_go(template: Path, tmp_path: Path, engine: Callable[..., Path]) -> None:
     project = engine(template, {"stack": "django", "example": False, "admin_extras": ""}, tmp_path)

@@ -159,6 +159,13 @@ QUESTIONS = r'''{
       "validator": "{% from \"questions/checks.jinja\" import only_fastapi %} {{ only_fastapi(stack, \"webhooks\", not webhooks) }}"
     },
     {
+      "name": "outbox",
+      "choices": [],
+      "multiselect": false,
+      "when": "{{ stack == 'fastapi' and (jobs or webhooks) }}",
+      "validator": "{% from \"questions/checks.jinja\" import only_fastapi %} {{ only_fastapi(stack, \"outbox\", not outbox) }} {% if stack == \"fastapi\" and outbox and not jobs and not webhooks %} The outbox is emptied by the workers of jobs and webhooks: say yes to jobs, choose webhooks, or say no to outbox. {% endif %}"
+    },
+    {
       "name": "broker",
       "choices": [
         "embedded",
@@ -185,13 +192,17 @@ QUESTIONS = r'''{
     "{#- metrics: what is counted, for Prometheus -#}\n{% if \"metrics\" not in (observability | default([])) %}\napp/metrics.py\ntests/test_metrics.py\n{% endif %}",
     "{#- traces: spans, by OpenTelemetry -#}\n{% if \"traces\" not in (observability | default([])) %}\napp/traces.py\ntests/test_traces.py\n{% endif %}",
     "{#- sentry: errors, to Sentry -#}\n{% if \"sentry\" not in (observability | default([])) %}\napp/sentry.py\ntests/test_sentry.py\n{% endif %}",
-    "{#- senders: what traces and sentry share -#}\n{% if not (\"traces\" in (observability | default([])) or \"sentry\" in (observability | default([]))) %}\napp/seldom.py\ntests/receiver.py\n{% endif %}",
+    "{#- senders: what traces and sentry share -#}\n{% if not (\"traces\" in (observability | default([])) or \"sentry\" in (observability | default([]))) %}\napp/seldom.py\ntests/leaks.py\n{% endif %}",
+    "{#- receiver: who is sent something in tests -#}\n{% if not (\"traces\" in (observability | default([])) or \"sentry\" in (observability | default([]))) and not (outbox | default(false)) %}\ntests/receiver.py\n{% endif %}",
     "{#- addresses: what rate limits and accounts share -#}\n{% if (stack | default(\"fastapi\")) == \"fastapi\" and not (rate_limits | default(false)) and (auth | default(\"none\")) != \"users\" %}\napp/addresses.py\ntests/test_addresses.py\n{% endif %}",
     "{#- rate_limits: how often one caller may ask -#}\n{% if not (rate_limits | default(false)) %}\napp/rate_limits.py\napp/rate_windows.py\ntests/test_rate_limits.py\n{% endif %}",
     "{#- rate_limits_of_users: people are counted as themselves -#}\n{% if not (rate_limits | default(false)) or (auth | default(\"none\")) != \"users\" %}\ntests/users/test_rate_limits.py\n{% endif %}",
     "{#- rate_limits_by_key: keys are counted as themselves -#}\n{% if not (rate_limits | default(false)) or (auth | default(\"none\")) != \"api_key\" %}\ntests/api_keys/test_rate_limits.py\n{% endif %}",
     "{#- jobs: durable background work -#}\n{% if (stack | default(\"fastapi\")) == \"fastapi\" and not (jobs | default(false)) and not (webhooks | default([])) %}\napp/handlers\napp/jobs\ntests/jobs\nmigrations/versions/0004_jobs.py\n{% endif %}",
     "{#- webhooks: events of senders, kept before they are answered -#}\n{% if not (webhooks | default([])) %}\napp/webhooks\ntests/webhooks\nmigrations/versions/0005_webhooks.py\n{% endif %}",
+    "{#- outbox: signed messages to others -#}\n{% if not (outbox | default(false)) %}\napp/outbox\ntests/outbox\nmigrations/versions/0006_outbox.py\n{% endif %}",
+    "{#- named_settings: what the settings of webhooks and of the outbox share -#}\n{% if not (webhooks | default([])) and not (outbox | default(false)) %}\napp/named_settings.py\n{% endif %}",
+    "{#- standard_webhooks: signatures in both directions -#}\n{% if \"standard\" not in (webhooks | default([])) and not (outbox | default(false)) %}\napp/standard_webhooks.py\n{% endif %}",
     "{#- webhooks_stripe: signatures of Stripe -#}\n{% if \"stripe\" not in (webhooks | default([])) %}\napp/webhooks/signatures/stripe.py\ntests/webhooks/test_stripe.py\n{% endif %}",
     "{#- webhooks_twilio: signatures of Twilio -#}\n{% if \"twilio\" not in (webhooks | default([])) %}\napp/webhooks/signatures/twilio.py\ntests/webhooks/test_twilio.py\n{% endif %}",
     "{#- webhooks_n8n: what n8n authenticates with -#}\n{% if \"n8n\" not in (webhooks | default([])) %}\napp/webhooks/signatures/n8n.py\ntests/webhooks/test_n8n.py\n{% endif %}",
@@ -201,7 +212,7 @@ QUESTIONS = r'''{
     "{#- celery: jobs by way of a broker -#}\n{% if (broker | default(\"embedded\")) == \"embedded\" %}\napp/jobs/celery.py\napp/jobs/celery_worker.py\ntests/jobs/test_celery.py\n{% endif %}",
     "{#- jobs_metrics: how much work there is -#}\n{% if (not (jobs | default(false)) and not (webhooks | default([]))) or \"metrics\" not in (observability | default([])) %}\napp/jobs/metrics.py\ntests/jobs/test_metrics.py\n{% endif %}",
     "{#- embedded_postgresql: a PostgreSQL from a wheel, for development and tests without a server -#}\n{% if (database | default(\"sqlite\")) != \"postgresql\" %}\napp/embedded_postgresql.py\ntests/postgresql.py\n{% endif %}",
-    "{#- migrations: belong to the user from the day the project is made, as handlers do -#}\n{% if (_copier_operation | default(\"copy\")) == \"update\" %}\napp/handlers/__init__.py\nmigrations/versions/0001_initial.py\nmigrations/versions/0002_api_keys.py\nmigrations/versions/0002_users.py\nmigrations/versions/0003_leads.py\nmigrations/versions/0004_jobs.py\nmigrations/versions/0005_webhooks.py\n{% endif %}"
+    "{#- migrations: belong to the user from the day the project is made, as handlers do -#}\n{% if (_copier_operation | default(\"copy\")) == \"update\" %}\napp/handlers/__init__.py\nmigrations/versions/0001_initial.py\nmigrations/versions/0002_api_keys.py\nmigrations/versions/0002_users.py\nmigrations/versions/0003_leads.py\nmigrations/versions/0004_jobs.py\nmigrations/versions/0005_webhooks.py\nmigrations/versions/0006_outbox.py\n{% endif %}"
   ],
   "message": "\n{% set folder = _copier_conf.dst_path | string %}\n{{ project_name }} is ready{{ \"\" if folder == \".\" else \" in \" ~ folder }}. Next:\n{% if folder != \".\" %}\n  cd {{ '\"' ~ folder ~ '\"' if \" \" in folder else folder }}\n{% endif %}\n  uv run just dev     starts it                    (no uv? pip install uv)\n  uv run just test    runs its tests\n  git init && git add . && git commit -m \"Start\"   (updates need git)\n{% if _copier_answers._commit is defined %}\nLater, uvx copier update brings what is new in the template.\n{% else %}\nThis copy of the template has no git history. For updates, add two lines to {{ _copier_conf.answers_file }}:\n_src_path (the template's repository) and _commit (the release you started from, such as v1.0.0).\n{% endif %}\n",
   "settings": {

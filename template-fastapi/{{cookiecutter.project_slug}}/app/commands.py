@@ -29,6 +29,9 @@ from app.embedded_postgresql import embedded_url
 from app.jobs import commands as jobs
 {% endif %}
 from app.main import create_app
+{% if cookiecutter.outbox %}
+from app.outbox import commands as outbox
+{% endif %}
 from app.settings import Settings, explain, unknown_names
 {% if cookiecutter.auth == "users" %}
 from app.users import commands as callers
@@ -207,6 +210,9 @@ def main(arguments: list[str] | None = None) -> None:
 {% endif %}
 {% if cookiecutter.webhooks %}
     webhooks.add_commands(commands, load_settings)
+{% endif %}
+{% if cookiecutter.outbox %}
+    outbox.add_commands(commands, load_settings)
 {% endif %}
 {% if cookiecutter.jobs or cookiecutter.webhooks or cookiecutter.auth != "none" %}
 

@@ -16,6 +16,9 @@ from app.jobs.celery import check_broker
 {% if cookiecutter.jobs or cookiecutter.webhooks %}
 from app.jobs.doctor import check_work
 {% endif %}
+{% if cookiecutter.outbox %}
+from app.outbox.doctor import check_targets
+{% endif %}
 {% if cookiecutter.rate_limits %}
 from app.rate_limits import check_limits
 {% endif %}
@@ -43,6 +46,9 @@ def diagnose(settings: Settings, alembic: Config, *, env_file: Path) -> Iterator
 {% endif %}
 {% if cookiecutter.broker != "embedded" %}
     yield asyncio.run(check_broker(settings))
+{% endif %}
+{% if cookiecutter.outbox %}
+    yield from asyncio.run(check_targets(settings))
 {% endif %}
 {% if cookiecutter.rate_limits %}
     yield asyncio.run(check_limits(settings))

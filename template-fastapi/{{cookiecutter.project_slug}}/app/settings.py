@@ -27,6 +27,9 @@ from app.jobs.settings import NEEDED_BY_JOBS, JobSettings
 {% if cookiecutter.auth == "users" %}
 from app.mail import mail_server_of
 {% endif %}
+{% if cookiecutter.outbox %}
+from app.outbox.settings import OutboxSettings
+{% endif %}
 {% if cookiecutter.rate_limits %}
 from app.rate_windows import LimitStorage, LimitText
 {% endif %}
@@ -68,7 +71,7 @@ HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 Names = Annotated[list[str], NoDecode]
 
 
-class Settings({{ "WebhookSettings, " if cookiecutter.webhooks else "" }}{{ "JobSettings, " if cookiecutter.jobs or cookiecutter.webhooks else "" }}BaseSettings):
+class Settings({{ "OutboxSettings, " if cookiecutter.outbox else "" }}{{ "WebhookSettings, " if cookiecutter.webhooks else "" }}{{ "JobSettings, " if cookiecutter.jobs or cookiecutter.webhooks else "" }}BaseSettings):
     """Each field is an environment variable with the prefix `APP_`, or a line in `.env`."""
 
     model_config = SettingsConfigDict(

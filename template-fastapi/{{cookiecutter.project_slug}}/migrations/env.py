@@ -16,11 +16,14 @@ import app.idempotency
 import app.jobs.models
 {% endif %}
 import app.main
+{% if cookiecutter.outbox %}
+import app.outbox.models
+{% endif %}
 from app.db import Base, UtcDateTime, create_engine
 from app.settings import Settings
 
 # A table is known when the module that defines it is imported: app.main imports all domains.
-MODULES = (app.main, app.idempotency{{ ", app.api_keys.models" if cookiecutter.auth == "api_key" else "" }}{{ ", app.jobs.models" if cookiecutter.jobs or cookiecutter.webhooks else "" }})
+MODULES = (app.main, app.idempotency{{ ", app.api_keys.models" if cookiecutter.auth == "api_key" else "" }}{{ ", app.jobs.models" if cookiecutter.jobs or cookiecutter.webhooks else "" }}{{ ", app.outbox.models" if cookiecutter.outbox else "" }})
 
 
 def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:

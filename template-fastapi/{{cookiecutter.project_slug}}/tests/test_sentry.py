@@ -21,14 +21,13 @@ from app.health import NotReadyError
 from app.main import create_app
 from app.settings import Settings, explain
 from tests.conftest import client_of
-from tests.receiver import (
+from tests.leaks import (
     MARK,
-    Receiver,
     add_route_that_knows_much,
     ask_with_secrets,
     assert_nothing_leaked,
-    receiving,
 )
+from tests.receiver import Receiver, receiving
 
 log = structlog.get_logger()
 

@@ -20,14 +20,13 @@ from app.db import Reader
 from app.main import create_app
 from app.settings import SERVICE, Settings, explain
 from tests.conftest import client_of
-from tests.receiver import (
+from tests.leaks import (
     MARK,
-    Receiver,
     add_route_that_knows_much,
     ask_with_secrets,
     assert_nothing_leaked,
-    receiving,
 )
+from tests.receiver import Receiver, receiving
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"

@@ -28,6 +28,8 @@ logger = structlog.get_logger()
 ON_ITS_WAY = 1
 # Seconds after which it is taken for lost; it may as well be in a long queue.
 SEND_AGAIN = 30
+# Seconds that one of a kind waits that has its share of the handlers already.
+TURN = 0.1
 AT_ONCE = 1000
 
 
@@ -79,12 +81,22 @@ async def do_one(worker: Worker, table: str, row_id: int) -> None:
     if table not in KINDS:
         logger.warning("work_unknown", table=table)
         return
-    model = KINDS[table].model
-    async with worker.database.readers() as session:
-        row = await queue.claim_one(session, model, row_id, lease=worker.lease)
+    kind = KINDS[table]
+    if worker.free_for(kind) <= 0:
+        # To the end of the line, so that other kinds have their turn.
+        await asyncio.sleep(TURN)
+        worker.bell.ring([(table, row_id)])
+        return
+    model = kind.model
+    worker.claiming.append(kind)
+    try:
+        async with worker.database.readers() as session:
+            row = await queue.claim_one(session, model, row_id, lease=worker.lease)
+    finally:
+        worker.claiming.remove(kind)
     if row is None:
         return
-    await asyncio.wait([worker.start(KINDS[table], row).task])
+    await asyncio.wait([worker.start(kind, row).task])
     if row.order_key is not None:
         async with worker.database.readers() as session:
             following = await queue.startable_ids(session, model, limit=1, order_key=row.order_key)

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.db import now
 from app.jobs import {{ "celery_worker, " if cookiecutter.broker != "embedded" else "" }}queue, service
-from app.jobs.models import Job, State
+from app.jobs.models import Job, State, Work
 from app.jobs.signals import told_to_stop
 from app.main import create_app
 from app.settings import Settings
@@ -48,7 +48,7 @@ def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
         print(asyncio.run(cancel_jobs(load_settings(), options.ids)))
 
     def purge(options: argparse.Namespace) -> None:
-        print(asyncio.run(purge_jobs(load_settings(), options.days, dead=options.dead)))
+        print(asyncio.run(purge_rows(load_settings(), Job, options.days, dead=options.dead)))
 
     add = commands.add_parser("worker", help="run jobs until SIGTERM or Ctrl-C")
     add.set_defaults(run=worker)
@@ -139,23 +139,27 @@ async def cancel_jobs(settings: Settings, ids: Iterable[int]) -> str:
     return report(ids, done, "are cancelled", "do not wait or run")
 
 
-def report(ids: Iterable[int], done: Iterable[int], what: str, why_not: str) -> str:
+def report(
+    ids: Iterable[int], done: Iterable[int], what: str, why_not: str, *, rows: str = "Jobs"
+) -> str:
     """Raises SystemExit when nothing was done."""
     changed = ", ".join(map(str, done))
     left = ", ".join(str(one) for one in ids if one not in set(done))
-    sentences = [f"Jobs {changed} {what}."] if changed else []
-    sentences += [f"Jobs {left} {why_not}, or there are none."] if left else []
+    sentences = [f"{rows} {changed} {what}."] if changed else []
+    sentences += [f"{rows} {left} {why_not}, or there are none."] if left else []
     if not changed:
         raise SystemExit(" ".join(sentences))
     return " ".join(sentences)
 
 
-async def purge_jobs(settings: Settings, days: int, *, dead: bool) -> str:
+async def purge_rows(
+    settings: Settings, model: type[Work], days: int, *, dead: bool, rows: str = "jobs"
+) -> str:
     before = now() - timedelta(days=days)
     gone = 0
     while True:
         async with transaction(settings) as session:
-            deleted = await queue.purge(session, Job, before=before, dead=dead)
+            deleted = await queue.purge(session, model, before=before, dead=dead)
         gone += deleted
         if deleted < queue.PURGE_AT_ONCE:
-            return f"Deleted {gone} jobs that were finished {days} days ago or earlier."
+            return f"Deleted {gone} {rows} that were finished {days} days ago or earlier."

@@ -42,6 +42,8 @@ class Kind:
     model: type[Work]
     run: Callable[[AsyncSession, Claimed], Awaitable[State]]
     name: Callable[[Claimed], str]
+    # Of a worker's handlers: what waits for others must not keep the rest waiting.
+    share: float = 1
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,10 @@ def load_handlers() -> None:
 {% if cookiecutter.webhooks %}
     import_module("app.webhooks.retention")
     import_module("app.webhooks.handlers")
+{% endif %}
+{% if cookiecutter.outbox %}
+    import_module("app.outbox.delivery")
+    import_module("app.outbox.retention")
 {% endif %}
     if find_spec(HANDLERS) is not None:
         package = import_module(HANDLERS)

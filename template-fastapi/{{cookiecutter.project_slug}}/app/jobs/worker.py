@@ -48,6 +48,8 @@ class Worker:
         bell.attach(self.database)
         self.clock = Clock()
         self.handling: set[Handling] = set()
+        # By way of a broker: what is about to begin.
+        self.claiming: list[Kind] = []
         self._woken = asyncio.Event()
         self._stopping = False
         self._more = False
@@ -56,6 +58,12 @@ class Worker:
     @property
     def free(self) -> int:
         return self.settings.worker_concurrency - len(self.handling)
+
+    def free_for(self, kind: Kind) -> int:
+        """How many of this kind may begin."""
+        most = max(1, int(self.settings.worker_concurrency * kind.share))
+        begun = [*(one.kind for one in self.handling), *self.claiming]
+        return min(self.free, most - begun.count(kind))
 
     @property
     def patience(self) -> float:
@@ -132,12 +140,13 @@ class Worker:
         return due
 
     async def _take(self) -> None:
-        self._more = self.free == 0
+        self._more = False
         # In turns: one kind must not keep the others out.
         self.kinds.append(self.kinds.pop(0))
         for kind in list(self.kinds):
-            if (limit := self.free) <= 0:
-                break
+            if (limit := self.free_for(kind)) <= 0:
+                self._more = True
+                continue
             # Each statement is a transaction of its own.
             async with self.database.readers() as session:
                 rows = await queue.claim(session, kind.model, limit=limit, lease=self.lease)
@@ -155,7 +164,7 @@ class Worker:
     def _ended(self, handling: Handling) -> None:
         self.handling.discard(handling)
         # Several at once cost no more than one. What waits for its order may begin now.
-        several = self.free >= max(1, self.settings.worker_concurrency // 4)
+        several = self.free_for(handling.kind) >= max(1, self.settings.worker_concurrency // 4)
         if (self._more and several) or handling.row.order_key:
             self.wake()
 

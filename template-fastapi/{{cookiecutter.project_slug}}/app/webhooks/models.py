@@ -4,8 +4,8 @@ from sqlalchemy import JSON, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.jobs.models import Work, partial_index
+from app.named_settings import MOST_NAME
 from app.webhooks.signatures.scheme import MOST_ID, MOST_TYPE
-from app.webhooks.sources import MOST_NAME
 
 WITH_PAYLOAD = "finished_at IS NOT NULL AND body IS NOT NULL"
 

@@ -12,9 +12,9 @@ from app.errors import NotFoundError, UnprocessableError
 from app.jobs import queue
 from app.jobs.models import State
 from app.jobs.waking import enqueued
+from app.named_settings import MOST_NAME
 from app.webhooks.models import WebhookEvent
 from app.webhooks.signatures.scheme import MOST_ID, MOST_TYPE
-from app.webhooks.sources import MOST_NAME
 
 EVENTS = WebhookEvent.__table__
 SHOWN = [column for column in EVENTS.c if column.name not in ("lease", "lease_until", "body")]

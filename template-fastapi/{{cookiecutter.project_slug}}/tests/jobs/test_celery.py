@@ -2,6 +2,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.commands import main
 from app.db import Database, now
-from app.jobs import celery_worker, queue
+from app.jobs import celery_worker, queue, registry
 from app.jobs.celery import Sender, Workforce, check_broker
 from app.jobs.celery_worker import Sweeper, do_one
 from app.jobs.models import Job, State
@@ -208,6 +209,28 @@ async def test_a_row_is_done_when_it_is_its_turn_and_then_the_next_one_is_sent(
 
     assert await effects(database) == 1
     assert sender.sent == [("jobs", second)]
+
+
+async def test_a_kind_that_has_its_share_of_the_places_goes_to_the_end_of_the_line(
+    quick: Settings,
+    database: Database,
+    bell: Bell,
+    waiting: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(registry.KINDS, "jobs", replace(registry.KINDS["jobs"], share=0.5))
+    ids = [await add(database, "waiting") for _ in range(3)]
+    sender = Kept(quick)
+    bell.listeners.add(sender.send)
+    worker = Worker(quick, bell)
+    async with worker.handlers():
+        await asyncio.gather(*(do_one(worker, "jobs", one) for one in ids))
+        assert await effects(database) == 2
+        await do_one(worker, "jobs", ids[2])
+    await sender.close()
+
+    assert await effects(database) == 3
+    assert sender.sent == [("jobs", ids[2])]
 
 
 async def test_doctor_says_whether_the_broker_answers(quick: Settings) -> None:

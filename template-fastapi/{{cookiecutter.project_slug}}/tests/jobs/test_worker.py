@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -210,9 +211,15 @@ async def test_jobs_with_a_key_run_in_order_whoever_runs_them(
     assert ran == [number for number in range(8) for _ in range(2)]
 
 
+@pytest.mark.parametrize(("share", "places"), [(1, 4), (0.5, 2), (0.1, 1)])
 async def test_more_jobs_than_places_are_all_done_and_never_more_at_once(
-    database: Database, works: Works
+    database: Database,
+    works: Works,
+    monkeypatch: pytest.MonkeyPatch,
+    share: float,
+    places: int,
 ) -> None:
+    monkeypatch.setitem(registry.KINDS, "jobs", replace(registry.KINDS["jobs"], share=share))
     at_once = most = 0
 
     @job()
@@ -228,7 +235,7 @@ async def test_more_jobs_than_places_are_all_done_and_never_more_at_once(
     async with works(worker_poll=600, worker_concurrency=4):
         await finished(database, *ids)
 
-    assert most == 4
+    assert most == places
 
 
 async def test_what_was_enqueued_by_a_transaction_that_rolled_back_never_was(

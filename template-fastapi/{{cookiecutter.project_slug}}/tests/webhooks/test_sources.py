@@ -88,10 +88,10 @@ def test_each_mistake_has_a_sentence() -> None:
         'has a mistake in the source c: secrets must be a list of texts, such as ["..."]',
         f"has a mistake in the source d: its type must be one of those that are here: {types}",
         "has a mistake in source 5: it has an unknown field",
-        "has a name of source 5 that cannot stand in a URL: take small letters, digits and single"
-        " hyphens, such as lender-a",
-        "has a name of source 6 that cannot stand in a URL: take small letters, digits and single"
-        " hyphens, such as lender-a",
+        "has a name of source 5 that is not of small letters, digits and single hyphens, such as"
+        " lender-a",
+        "has a name of source 6 that is not of small letters, digits and single hyphens, such as"
+        " lender-a",
     ]
 
 

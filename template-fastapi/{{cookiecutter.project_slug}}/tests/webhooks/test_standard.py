@@ -4,9 +4,10 @@ import hmac
 
 import pytest
 
+from app.named_settings import MistakesError
 from app.webhooks.signatures.scheme import BadSignatureError, Delivery, Identity
 from app.webhooks.signatures.standard import verify
-from app.webhooks.sources import MistakesError, sources_of
+from app.webhooks.sources import sources_of
 from tests.webhooks.sending import NOW
 
 KEY = b"k" * 32

@@ -8,10 +8,12 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.named_settings import Secrets
 
 MOST_ID = 255  # characters
 MOST_TYPE = 200
@@ -43,18 +45,6 @@ class Identity:
 class Answer:
     body: str = '{"received":true}'
     media_type: str = "application/json"
-
-
-def without_blanks(value: object) -> object:
-    """An empty secret is none: whoever knows that would have the key."""
-    values = [value] if isinstance(value, str | SecretStr) else value
-    if not isinstance(values, list | tuple):
-        return value
-    texts = [one.get_secret_value() if isinstance(one, SecretStr) else one for one in values]
-    return tuple(text for text in texts if not isinstance(text, str) or text.strip())
-
-
-Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(without_blanks)]
 
 
 class Source(BaseModel, ABC):

@@ -4,14 +4,12 @@
 HMAC-SHA256 of id, timestamp and raw body with dots between them. Svix says svix- for webhook-.
 """
 
-import base64
-import binascii
-import hmac
 from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import model_validator
 
+from app.standard_webhooks import key_of, signature_of
 from app.webhooks.signatures.scheme import (
     BadSignatureError,
     Delivery,
@@ -25,24 +23,6 @@ from app.webhooks.signatures.scheme import (
     json_body,
     json_of,
 )
-
-PREFIX = "whsec_"
-
-
-def key_of(secret: str) -> bytes:
-    """Raises ValueError when it is not in base64."""
-    text = secret.removeprefix(PREFIX).rstrip("=")
-    try:
-        # Some senders leave the padding out.
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except binascii.Error:
-        raise ValueError("is not in base64") from None
-
-
-def signature_of(secret: str, event_id: str, timestamp: str, body: bytes) -> str:
-    # As they came over the line: a header is text in Latin-1.
-    signed = b".".join([event_id.encode("latin-1"), timestamp.encode("latin-1"), body])
-    return base64.b64encode(hmac.digest(key_of(secret), signed, "sha256")).decode()
 
 
 def verify(delivery: Delivery, secrets: Sequence[str], *, at: float, tolerance: int) -> Identity:
