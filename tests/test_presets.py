@@ -43,7 +43,7 @@ def test_a_preset_builds_checks_migrates_and_serves(
     preset: Path, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     answers = yaml.safe_load(preset.read_text("utf-8"))
-    complete = QUESTIONNAIRE.complete(answers | {"admin_extras": answers["default_context"]["admin_extras"]})
+    complete = QUESTIONNAIRE.complete(answers)
     asked = QUESTIONNAIRE.asked(answers["stack"])
     words = {
         name: as_word(",".join(complete[name]) if question.multiple else complete[name])
