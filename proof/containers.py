@@ -29,7 +29,7 @@ from proof.processes import CommandFailed, clean_environment, free_port, run, se
 
 VARIANTS: Sequence[Mapping[str, object]] = (
     {"stack": "fastapi", "database": "sqlite"},
-    {"stack": "fastapi", "database": "postgresql", "jobs": True},
+    {"stack": "fastapi", "database": "postgresql", "webhooks": "stripe", "broker": "redis"},
     {"stack": "django", "database": "sqlite"},
     {"stack": "django", "database": "postgresql", "broker": "redis"},
 )
@@ -254,7 +254,7 @@ def staying(line: list[str], folder: Path, environment: Mapping[str, str]) -> It
 
 
 def main() -> int:
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 120)
     if reason := why_not():
         console.print(f"[yellow]Skipped: no image was built, {reason}[/yellow]")
         return 0

@@ -13,10 +13,16 @@ from app.db import create_engine, why_unreachable
 {% if cookiecutter.broker != "embedded" %}
 from app.jobs.celery import check_broker
 {% endif %}
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+from app.jobs.doctor import check_work
+{% endif %}
 {% if cookiecutter.rate_limits %}
 from app.rate_limits import check_limits
 {% endif %}
 from app.settings import Settings, unknown_names
+{% if cookiecutter.webhooks %}
+from app.webhooks.doctor import check_sources
+{% endif %}
 
 Finding = tuple[Literal["ok", "warning", "problem"], str]
 
@@ -26,7 +32,15 @@ def diagnose(settings: Settings, alembic: Config, *, env_file: Path) -> Iterator
     yield from (("warning", sentence) for sentence in unknown_names())
     if settings.environment == "production":
         yield from check_production(settings)
-    yield asyncio.run(check_database(settings, alembic))
+    database = asyncio.run(check_database(settings, alembic))
+    yield database
+{% if cookiecutter.webhooks %}
+    yield from check_sources(settings)
+{% endif %}
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+    if database[0] == "ok":
+        yield from asyncio.run(check_work(settings))
+{% endif %}
 {% if cookiecutter.broker != "embedded" %}
     yield asyncio.run(check_broker(settings))
 {% endif %}

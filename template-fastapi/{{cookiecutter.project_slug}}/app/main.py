@@ -9,6 +9,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from app import docs, errors, health, logs{{ ["", "metrics", "sentry", "traces"] | select("in", cookiecutter.observability) | join(", ") }}
 from app.db import Database
 {% if cookiecutter.jobs or cookiecutter.webhooks %}
+from app.jobs.health import router as work
 from app.jobs.registry import load_handlers
 from app.jobs.workforce import Workforce
 {% endif %}
@@ -124,6 +125,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 {% endif %}
 
     app.include_router(health.router)
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+    app.include_router(work)
+{% endif %}
     app.include_router(docs.always)
 {% if cookiecutter.auth == "users" %}
     app.include_router(auth)

@@ -3,7 +3,7 @@
 {% set may_operate = "Depends(superuser)" if cookiecutter.auth == "users" else 'Depends(requires("webhooks:admin"))' %}
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 {% if cookiecutter.auth == "api_key" %}
 from app.api_keys.access import requires
@@ -14,6 +14,7 @@ from app.pagination import LARGEST, fetch_page
 from app.users.access import superuser
 {% endif %}
 from app.webhooks import service
+from app.webhooks.encryption import payload_of
 from app.webhooks.schemas import (
     Replayed,
     WebhookEventDetail,
@@ -56,12 +57,12 @@ async def list_page(
 
 @router.get("/{event_number:int}")
 async def read(
-    event_number: EventNumber, session: Reader, payload: bool = False
+    event_number: EventNumber, session: Reader, request: Request, payload: bool = False
 ) -> WebhookEventDetail:
     event = await get_event(session, event_id=event_number)
     detail = WebhookEventDetail.model_validate(event)
-    if payload and event.body is not None:
-        detail.payload = event.body.decode(errors="replace")
+    if payload and (body := payload_of(request.app.state.settings, event)) is not None:
+        detail.payload = body.decode(errors="replace")
     return detail
 
 

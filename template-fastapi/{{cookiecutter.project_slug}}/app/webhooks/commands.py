@@ -10,6 +10,7 @@ from datetime import timedelta
 from time import time
 from typing import Any
 
+from cryptography.fernet import Fernet
 from pydantic import ValidationError
 
 from app.db import now
@@ -17,7 +18,7 @@ from app.jobs.models import State
 from app.settings import Settings
 from app.terminal import moment, table, transaction, whole_number
 from app.webhooks import service
-from app.webhooks.models import WebhookEvent
+from app.webhooks.encryption import payload_of
 from app.webhooks.service import EVENTS, EventFilter
 from app.webhooks.signatures.scheme import Delivery, Identity, Source
 from app.webhooks.sources import TYPES
@@ -41,6 +42,9 @@ def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
 
     def purge(options: argparse.Namespace) -> None:
         print(asyncio.run(purge_payloads(load_settings(), options.days, dead=options.dead)))
+
+    def key(_: argparse.Namespace) -> None:
+        print(Fernet.generate_key().decode())
 
     def send(options: argparse.Namespace) -> None:
         print(send_sample(load_settings(), options.source, options.type, options.id))
@@ -66,6 +70,9 @@ def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
     )
     add.add_argument("--dead", action="store_true", help="also of those that failed for good")
     add.set_defaults(run=purge)
+
+    add = commands.add_parser("webhook-key", help="make a key that encrypts payloads at rest")
+    add.set_defaults(run=key)
 
     add = commands.add_parser("webhook-send", help="send a signed sample to the running server")
     add.add_argument("source", help="as APP_WEBHOOK_SOURCES names it")
@@ -114,6 +121,7 @@ async def list_events(settings: Settings, matching: EventFilter, limit: int) -> 
 async def show_event(settings: Settings, number: int, *, payload: bool) -> str:
     async with transaction(settings) as session:
         event = await service.get_event(session, event_id=number)
+        shown = shown_payload(payload_of(settings, event)) if payload else []
     values = {
         "number": str(event.id),
         "source": event.source,
@@ -129,13 +137,11 @@ async def show_event(settings: Settings, number: int, *, payload: bool) -> str:
         "headers": json.dumps(event.headers),
     }
     lines = [f"{name:<12}{value}" for name, value in values.items() if value]
-    return "\n".join([*lines, *(payload_of(event) if payload else [])])
+    return "\n".join([*lines, *shown])
 
 
-def payload_of(event: WebhookEvent) -> list[str]:
-    if event.body is None:
-        return ["", "Its payload was purged."]
-    return ["", event.body.decode(errors="replace")]
+def shown_payload(body: bytes | None) -> list[str]:
+    return ["", "Its payload was purged." if body is None else body.decode(errors="replace")]
 
 
 async def replay_events(settings: Settings, numbers: Sequence[int], matching: EventFilter) -> str:

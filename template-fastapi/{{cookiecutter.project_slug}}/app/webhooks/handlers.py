@@ -19,9 +19,10 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import now
-from app.jobs.models import State
+from app.jobs.models import MAX_ATTEMPTS, State
 from app.jobs.queue import Claimed
 from app.jobs.registry import GiveUpError, Kind, name_of, register
+from app.webhooks.encryption import payload_of
 from app.webhooks.models import WebhookEvent
 from app.webhooks.signatures.scheme import form_of, hash_of
 
@@ -55,6 +56,7 @@ AnyHandle = TypeVar("AnyHandle", bound=Handle)
 class Handler:
     handle: Handle
     order_by: Callable[[Event], object] | None
+    max_attempts: int
 
 
 # By source and type.
@@ -62,7 +64,11 @@ HANDLERS: dict[tuple[str, str], Handler] = {}
 
 
 def on(
-    source: str, event_type: str = "*", *, order_by: Callable[[Event], object] | None = None
+    source: str,
+    event_type: str = "*",
+    *,
+    order_by: Callable[[Event], object] | None = None,
+    max_attempts: int = MAX_ATTEMPTS,
 ) -> Callable[[AnyHandle], AnyHandle]:
     """The function below handles these events. `invoice.*` is all that begins with `invoice.`, and
     `*` all of the source; the longest one that fits is taken.
@@ -81,7 +87,7 @@ def on(
                 f"Two handlers are for {event_type} of {source}: {name_of(known.handle)} and"
                 f" {name_of(handle)}. Let one of them call the other."
             )
-        HANDLERS[source, event_type] = Handler(handle, order_by)
+        HANDLERS[source, event_type] = Handler(handle, order_by, max_attempts)
         return handle
 
     return decorate
@@ -115,13 +121,19 @@ def order_key_of(event: Event) -> str | None:
     return hash_of(key.encode(errors="surrogatepass"))
 
 
+def max_attempts_of(event: Event) -> int:
+    handler = find(event.source, event.type)
+    return handler.max_attempts if handler else MAX_ATTEMPTS
+
+
 async def run_event(session: AsyncSession, row: Claimed) -> State:
     handler = find(row.source, row.event_type)
     if handler is None:
         return State.IGNORED
-    if row.body is None:
+    body = payload_of(session.info["settings"], row)
+    if body is None:
         raise GiveUpError("Its payload was purged.")
-    event = Event(row.source, row.event_id, row.event_type, row.body, row.headers, row.created_at)
+    event = Event(row.source, row.event_id, row.event_type, body, row.headers, row.created_at)
     await handler.handle(event, session)
     return State.DONE
 

@@ -14,8 +14,10 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.db import Database, create_engine
 from app.errors import DatabaseUnavailableError
+from app.jobs.models import MAX_ATTEMPTS
 from app.jobs.waking import UNKNOWN, Bell
 from app.settings import Settings
+from app.webhooks.encryption import fernet_of
 from app.webhooks.handlers import Event
 from app.webhooks.models import WebhookEvent
 
@@ -61,10 +63,13 @@ class Intake:
         )
         self.owned = None if postgres else self.engine
         self.bell = bell
+        self.fernet = fernet_of(bell.settings)
         self.waiting: list[tuple[Values, asyncio.Future[None]]] = []
         self.writing: asyncio.Task[None] | None = None
 
-    async def keep(self, what: Event, *, order_key: str | None = None) -> None:
+    async def keep(
+        self, what: Event, *, order_key: str | None = None, max_attempts: int = MAX_ATTEMPTS
+    ) -> None:
         """Returns when it is committed, now or long ago. Raises what a database raises that does not
         answer: nothing may be acknowledged then."""
         values = {
@@ -72,8 +77,10 @@ class Intake:
             "event_id": what.id,
             "event_type": what.type,
             "headers": what.headers,
-            "body": what.body,
+            "body": self.fernet.encrypt(what.body) if self.fernet else what.body,
+            "encrypted": self.fernet is not None,
             "order_key": order_key,
+            "max_attempts": max_attempts,
             "created_at": what.received_at,
             "due_at": what.received_at,
         }

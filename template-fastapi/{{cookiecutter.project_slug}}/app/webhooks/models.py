@@ -26,5 +26,6 @@ class WebhookEvent(Work):
     event_id: Mapped[str] = mapped_column(String(MOST_ID))
     event_type: Mapped[str] = mapped_column(String(MOST_TYPE))
     headers: Mapped[dict[str, Any]] = mapped_column(JSON)
-    # As it came; nothing after the purge.
+    # As it came, or encrypted; nothing after the purge.
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
+    encrypted: Mapped[bool] = mapped_column(default=False)

@@ -9,7 +9,7 @@ from app.errors import DomainError, NotFoundError
 {% if cookiecutter.rate_limits %}
 from app.rate_limits import rate_limit
 {% endif %}
-from app.webhooks.handlers import Event, order_key_of
+from app.webhooks.handlers import Event, max_attempts_of, order_key_of
 from app.webhooks.intake import Intake
 from app.webhooks.signatures.scheme import BadSignatureError, Delivery
 
@@ -65,5 +65,5 @@ async def receive(source: str, request: Request) -> Response:
     headers = {name: delivery.headers[name] for name in KEPT_HEADERS if name in delivery.headers}
     event = Event(source, identity.id, identity.type, delivery.body, headers)
     intake: Intake = request.app.state.webhooks
-    await intake.keep(event, order_key=order_key_of(event))
+    await intake.keep(event, order_key=order_key_of(event), max_attempts=max_attempts_of(event))
     return Response(sender.answer.body, media_type=sender.answer.media_type)

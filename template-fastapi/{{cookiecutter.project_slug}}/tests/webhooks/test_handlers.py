@@ -36,6 +36,22 @@ async def test_a_handler_gets_the_event_and_what_it_writes_is_kept(
     assert event.data["amount"] == 17
 
 
+async def test_a_handler_says_how_often_it_is_tried(
+    sender: AsyncClient, database: Database, webhook_settings: Settings
+) -> None:
+    attempts: list[str] = []
+
+    @on("shop", max_attempts=2)
+    async def never(event: Event, session: AsyncSession) -> None:
+        attempts.append(event.id)
+        raise RetryError("Not yet.", after=timedelta())
+
+    await send(sender)
+
+    assert await handled(webhook_settings, database) == [State.DEAD]
+    assert len(attempts) == 2
+
+
 async def test_what_nobody_handles_is_ignored(
     sender: AsyncClient, database: Database, webhook_settings: Settings
 ) -> None:
