@@ -245,23 +245,28 @@ async def deliver(
     connections: int = CONNECTIONS,
     patience: float = 30,
 ) -> None:
-    """Send each request once, over connections that are kept. Where no server listens, a request waits for one for
-    `patience` seconds before it counts as unanswered.
+    """Send each request once, over connections that are all there before the first one is sent, and are kept. Where no
+    server listens, a request waits for one for `patience` seconds before it counts as unanswered.
     """
     address = urlsplit(home)
+    lines = [Connection(str(address.hostname), address.port or 80, patience) for _ in range(connections)]
     left = iter(requests)
 
-    async def carry() -> None:
-        async with contextlib.aclosing(_Connection(str(address.hostname), address.port or 80, patience)) as connection:
-            for request in left:
-                on_answer(await connection.send(request))
+    async def carry(line: Connection) -> None:
+        for request in left:
+            on_answer(await line.send(request))
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(connections):
-            group.create_task(carry())
+    try:
+        await asyncio.gather(*(line.open() for line in lines), return_exceptions=True)
+        async with asyncio.TaskGroup() as group:
+            for line in lines:
+                group.create_task(carry(line))
+    finally:
+        for line in lines:
+            await line.aclose()
 
 
-class _Connection:
+class Connection:
     """To a server that may die and come back."""
 
     def __init__(self, host: str, port: int, patience: float) -> None:
@@ -271,20 +276,24 @@ class _Connection:
     async def send(self, request: Request) -> Answer:
         sent, status = time.monotonic(), None
         try:
-            if self.streams is None:
-                self.streams = await self._connect()
-                sent = time.monotonic()
+            reader, writer = await self._wait_for_a_server()
+            sent = time.monotonic()
             async with asyncio.timeout(LONGEST_ANSWER):
-                status = await self._exchange(*self.streams, request)
+                status = await self._exchange(reader, writer, request)
         except (OSError, EOFError, ValueError):
             await self.aclose()
         return Answer(request, status, sent, time.monotonic())
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self.streams is None:
+            self.streams = await asyncio.open_connection(self.host, self.port)
+        return self.streams
+
+    async def _wait_for_a_server(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         end = time.monotonic() + self.patience
         while True:
             try:
-                return await asyncio.open_connection(self.host, self.port)
+                return await self.open()
             except OSError:
                 if time.monotonic() > end:
                     raise
