@@ -12,7 +12,7 @@ from types import FrameType
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import generation, green, observability, service
+from benchmarks import generation, green, intake, observability, service
 from benchmarks.figures import Figure, Options
 from proof.generate import snapshot
 from proof.processes import CommandFailed, end_all
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[Options], Iterator[Figure]]] = {
     "generation": generation.measure,
     "green": green.measure,
     "service": service.measure,
+    "intake": intake.measure,
     "observability": observability.measure,
 }
 

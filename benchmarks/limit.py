@@ -1,9 +1,10 @@
 """The limit: the same answers from a bare ASGI application with asyncpg and orjson.
 
-No framework, no validation, no ORM, no middleware: what is left is the server, the database and
-the JSON. It speaks to the table that the generated service's migrations made.
+No framework, no validation, no ORM, no middleware: what is left is the server, the database,
+signatures and the JSON. It speaks to the tables that the generated service's migrations made.
 """
 
+import hmac
 import os
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,13 @@ CREATE = """
     INSERT INTO leads (id, name, email, phone, company, source, status, notes, created_at, updated_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 """
+KEEP = """
+    INSERT INTO webhook_events (source, event_id, event_type, headers, body, encrypted, state, due_at, attempts,
+        max_attempts, created_at)
+    VALUES ($1, $2, $3, '{}', $4, false, 'waiting', $5, 0, 15, $5) ON CONFLICT (source, event_id) DO NOTHING
+"""
+SECRET = os.environ.get("SECRET", "").encode()
+HEADER = os.environ.get("HEADER", "").lower().encode()
 
 pool: asyncpg.Pool
 
@@ -56,6 +64,15 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         rows = await pool.fetch(LIST)
         items = [dict(row) for row in rows[:100]]
         await answer(send, 200, {"items": items, "next_cursor": str(items[-1]["id"])})
+    elif scope["path"].startswith("/webhooks/"):
+        body = await read_body(receive)
+        signature = next((value for name, value in scope["headers"] if name == HEADER), b"")
+        if hmac.compare_digest(signature, b"sha256=" + hmac.digest(SECRET, body, "sha256").hex().encode()):
+            event = orjson.loads(body)["event"]
+            await pool.execute(KEEP, "lender", event["id"], event["name"], body, datetime.now(UTC))
+            await answer(send, 200, {"received": True})
+        else:
+            await answer(send, 401, {})
     else:
         given = orjson.loads(await read_body(receive))
         now = datetime.now(UTC)

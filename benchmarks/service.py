@@ -8,7 +8,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -134,8 +134,10 @@ def _fill(home: str) -> None:
     connection.close()
 
 
-def load(url: str, more: list[str], seconds: int) -> Load:
+def load(url: str, more: list[str], seconds: int, of_script: Sequence[str] = ()) -> Load:
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "30s", "--latency", *more, url]
+    if of_script:
+        command += ["--", *of_script]
     said = run(command, HERE, environment())
     if "Non-2xx" in said or "Socket errors" in said:
         raise CommandFailed(f"{url} did not answer every request", said)

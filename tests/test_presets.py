@@ -1,19 +1,34 @@
 """A preset is a file of answers that both engines take, and a whole product."""
 
+from contextlib import ExitStack
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 import yaml
 
-from proof.generate import ROOT
+from proof import traffic
+from proof.generate import ROOT, with_copier
 from proof.postgres import Server
+from proof.processes import clean_environment, run
 from proof.projects import Variant, as_word, build
 from proof.questions import Questionnaire
+from tests.brokers import found_or_own
 from tests.engines import cookiecutter, copier, remembered, tree
 
 QUESTIONNAIRE = Questionnaire(ROOT)
 PRESETS = sorted((ROOT / "presets").glob("*.yml"))
 EACH = pytest.mark.parametrize("preset", PRESETS, ids=[preset.stem for preset in PRESETS])
+
+
+def answers_of(preset: Path) -> dict[str, Any]:
+    answers: dict[str, Any] = yaml.safe_load(preset.read_text("utf-8"))
+    del answers["default_context"]
+    return answers
+
+
+RECEIVERS = [preset for preset in PRESETS if answers_of(preset).get("webhooks")]
 
 
 @EACH
@@ -42,8 +57,8 @@ def test_a_preset_answers_only_what_its_stack_asks_and_both_engines_alike(preset
 def test_a_preset_builds_checks_migrates_and_serves(
     preset: Path, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    answers = yaml.safe_load(preset.read_text("utf-8"))
-    complete = QUESTIONNAIRE.complete(answers | {"admin_extras": answers["default_context"]["admin_extras"]})
+    answers = answers_of(preset)
+    complete = QUESTIONNAIRE.complete(answers)
     asked = QUESTIONNAIRE.asked(answers["stack"])
     words = {
         name: as_word(",".join(complete[name]) if question.multiple else complete[name])
@@ -59,3 +74,23 @@ def test_a_preset_builds_checks_migrates_and_serves(
         databases.stop()
     print(outcome)
     assert not outcome.failed, str(outcome)
+
+
+@pytest.mark.parametrize("preset", RECEIVERS, ids=[preset.stem for preset in RECEIVERS])
+def test_a_preset_takes_a_day_of_webhooks_and_does_each_once(preset: Path, template: Path, tmp_path: Path) -> None:
+    answers = answers_of(preset)
+    project = with_copier(template, answers, tmp_path)
+    run(["uv", "sync", "--quiet", "--no-dev"], project, clean_environment())
+    senders = traffic.senders_of(answers["webhooks"])
+    databases = Server()
+    with ExitStack() as stack:
+        stack.callback(databases.stop)
+        database_url = stack.enter_context(databases.new_database())
+        broker_url = stack.enter_context(found_or_own(answers["broker"]))
+        words = {name: str(answer) for name, answer in answers.items()}
+        receiver = stack.enter_context(traffic.receiving(project, senders, words, database_url, broker_url))
+        requests = traffic.a_day(senders, Random(preset.stem))  # noqa: S311 (the same events each time)
+        answered, figures = traffic.bring(receiver, requests)
+        wrong = traffic.what_is_wrong(requests, answered, receiver.evidence)
+    print(f"{preset.stem}: {figures}")
+    assert not wrong, "\n".join(wrong)

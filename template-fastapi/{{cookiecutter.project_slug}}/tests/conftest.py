@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 {% else %}
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 {% endif %}
 
 import pytest
+import structlog
 from alembic import command
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
@@ -39,6 +40,14 @@ def no_settings_of_this_machine() -> None:
     for name in list(os.environ):
         if name.upper().startswith("APP_"):
             del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Where a test's commands log to is closed with the test: nobody else may write there."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

@@ -4,29 +4,35 @@ table of `Work`, in the caller's transaction."""
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from random import uniform
 from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     FromClause,
+    Integer,
     Row,
     Select,
     Table,
+    UpdateBase,
     and_,
+    bindparam,
     case,
     delete,
     exists,
     func,
     literal,
+    literal_column,
     or_,
     select,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from app.db import now, one_line
+from app.db import UtcDateTime, now, one_line
 from app.jobs.models import STATES, State, Work
 
 # All columns of a row that was taken.
@@ -43,12 +49,12 @@ PURGE_AT_ONCE = 1000
 
 def in_state(table: FromClause, *states: State) -> ColumnElement[bool]:
     """Written into the statement, not bound: else partial indexes cannot be used."""
-    options = [literal(state, STATES, literal_execute=True) for state in states]
+    options = [literal_column(f"'{state}'", STATES) for state in states]
     column: ColumnElement[State] = table.c.state
     return column == options[0] if len(options) == 1 else column.in_(options)
 
 
-def startable(table: Table, moment: datetime) -> ColumnElement[bool]:
+def startable(table: Table, moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Due, and nothing else with its key runs, or waits from before."""
     other = table.alias("other")
     first = or_(other.c.id < table.c.id, in_state(other, State.RUNNING))
@@ -81,14 +87,8 @@ async def claim(
     session: Executes, model: type[Work], *, limit: int, lease: timedelta
 ) -> Sequence[Claimed]:
     """Take up to `limit` rows that are due, the longest waiting first."""
-    table = model.__table__
-    due = (
-        select(table.c.id)
-        .where(startable(table, now()))
-        .order_by(table.c.due_at, table.c.id)
-        .limit(limit)
-    )
-    rows = await _take(session, table, due, lease)
+    given = taken_now(lease) | {"most": limit}
+    rows = (await session.execute(_claiming(model.__table__), given)).all()
     return sorted(rows, key=lambda row: (row.due_at, row.id))
 
 
@@ -117,26 +117,43 @@ async def claim_one(
     session: Executes, model: type[Work], row_id: int, *, lease: timedelta
 ) -> Claimed | None:
     """Take this row, if it is due and nobody has it."""
-    table = model.__table__
-    this = select(table.c.id).where(table.c.id == row_id, startable(table, now()))
-    return next(iter(await _take(session, table, this, lease)), None)
+    given = taken_now(lease) | {"row_id": row_id}
+    return (await session.execute(_claiming_one(model.__table__), given)).one_or_none()
 
 
-async def _take(
-    session: Executes, table: Table, rows: Select[Any], lease: timedelta
-) -> Sequence[Claimed]:
-    statement = (
+# Statements that are asked all the time are made once: making one costs about as much as asking it.
+MOMENT = bindparam("moment", type_=UtcDateTime)
+
+
+def taken_now(lease: timedelta) -> dict[str, Any]:
+    moment = now()
+    return {"moment": moment, "new_lease": uuid4(), "new_lease_until": moment + lease}
+
+
+@cache
+def _claiming(table: Table) -> UpdateBase:
+    due = select(table.c.id).where(startable(table, MOMENT)).order_by(table.c.due_at, table.c.id)
+    return _taking(table, due.limit(bindparam("most", type_=Integer)))
+
+
+@cache
+def _claiming_one(table: Table) -> UpdateBase:
+    this = table.c.id == bindparam("row_id")
+    return _taking(table, select(table.c.id).where(this, startable(table, MOMENT)))
+
+
+def _taking(table: Table, rows: Select[Any]) -> UpdateBase:
+    return (
         update(table)
         .where(table.c.id.in_(locked(rows)))
         .values(
             state=State.RUNNING,
             attempts=table.c.attempts + 1,
-            lease=uuid4(),
-            lease_until=now() + lease,
+            lease=bindparam("new_lease"),
+            lease_until=bindparam("new_lease_until"),
         )
         .returning(*table.c)
     )
-    return (await session.execute(statement)).all()
 
 
 async def recover(
@@ -179,14 +196,20 @@ async def renew(
 
 async def _leave(session: Executes, model: type[Work], row: Claimed, **values: Any) -> bool:
     """False when the lease is somebody else's by now, or nobody's."""
-    table = model.__table__
-    statement = (
+    statement = _leaving(model.__table__, *values)
+    given = {"row_id": row.id, "row_lease": row.lease}
+    given |= {f"new_{name}": value for name, value in values.items()}
+    return (await session.scalar(statement, given)) is not None
+
+
+@cache
+def _leaving(table: Table, *names: str) -> UpdateBase:
+    return (
         update(table)
-        .where(table.c.id == row.id, table.c.lease == row.lease)
-        .values(lease=None, lease_until=None, **values)
+        .where(table.c.id == bindparam("row_id"), table.c.lease == bindparam("row_lease"))
+        .values(lease=None, lease_until=None, **{name: bindparam(f"new_{name}") for name in names})
         .returning(table.c.id)
     )
-    return (await session.scalar(statement)) is not None
 
 
 async def finish(
