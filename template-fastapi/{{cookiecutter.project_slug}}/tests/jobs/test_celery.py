@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
+from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
@@ -101,6 +102,24 @@ async def test_jobs_are_done_once_by_way_of_a_real_broker_also_when_a_worker_is_
         process.terminate()
         await asyncio.to_thread(process.communicate, timeout=PATIENCE)
         assert process.returncode == 0
+
+
+@pytest.mark.skipif("TEST_BROKER_URL" not in os.environ, reason="TEST_BROKER_URL is not set")
+async def test_messages_are_counted_that_no_worker_has_taken(quick: Settings) -> None:
+    sender = Sender(with_broker(quick, os.environ["TEST_BROKER_URL"]))
+    name = sender.celery.conf.task_default_queue = f"counted-{uuid4()}"
+
+    async def are_there() -> bool:
+        return await sender.count_waiting() == 2
+
+    assert await sender.count_waiting() == 0
+    try:
+        assert await sender.publish([("jobs", 1), ("jobs", 2)])
+        await until(are_there)
+    finally:
+        with sender.celery.connection_or_acquire() as connection, connection.channel() as channel:
+            channel.queue_delete(name)
+        await sender.close()
 
 
 async def test_a_broker_that_is_down_keeps_nobody_waiting_and_nothing_is_lost(
