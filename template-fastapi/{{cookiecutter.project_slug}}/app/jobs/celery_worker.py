@@ -12,8 +12,9 @@ from celery.signals import worker_shutting_down
 from fastapi import FastAPI
 
 from app.db import now
-from app.jobs import queue
+from app.jobs import models, queue
 from app.jobs.celery import TASK, Sender, celery_of
+from app.jobs.queue import Claimed
 from app.jobs.recurring import Clock
 from app.jobs.registry import KINDS
 from app.jobs.signals import told_to_stop
@@ -73,11 +74,13 @@ class Hands:
 
     def hurry(self, **_: Any) -> None:
         """Celery waits for what runs, for ever; we do not."""
+        self.loop.call_soon_threadsafe(self.worker.stop)
         asyncio.run_coroutine_threadsafe(self.worker.end_handlers(), self.loop)
 
 
 async def do_one(worker: Worker, table: str, row_id: int) -> None:
-    """Do this row, if it is its turn, and send the one that had to wait for it."""
+    """Do this row or, when it is done or not its turn, another one that is due: each message is worth
+    one, so that none is of no use while work waits. Then do those that had to wait for it."""
     if table not in KINDS:
         logger.warning("work_unknown", table=table)
         return
@@ -87,20 +90,28 @@ async def do_one(worker: Worker, table: str, row_id: int) -> None:
         await asyncio.sleep(TURN)
         worker.bell.ring([(table, row_id)])
         return
-    model = kind.model
     worker.claiming.append(kind)
     try:
-        async with worker.database.readers() as session:
-            row = await queue.claim_one(session, model, row_id, lease=worker.lease)
+        row = await claim_any(worker, kind.model, row_id)
     finally:
         worker.claiming.remove(kind)
-    if row is None:
-        return
-    await asyncio.wait([worker.start(kind, row).task])
-    if row.order_key is not None:
+    # For as long as a lease: a broker gives a message to others that is not acknowledged.
+    end = monotonic() + worker.settings.job_lease
+    while row is not None:
+        await asyncio.wait([worker.start(kind, row).task])
+        if row.order_key is None or worker.stopping or monotonic() > end:
+            return
         async with worker.database.readers() as session:
-            following = await queue.startable_ids(session, model, limit=1, order_key=row.order_key)
-        worker.bell.ring([(table, one) for one in following])
+            row = await queue.claim_next(session, kind.model, row.order_key, lease=worker.lease)
+
+
+async def claim_any(worker: Worker, model: type[models.Work], row_id: int) -> Claimed | None:
+    async with worker.database.readers() as session:
+        row = await queue.claim_one(session, model, row_id, lease=worker.lease)
+        if row is None:
+            rows = await queue.claim(session, model, limit=1, lease=worker.lease)
+            row = next(iter(rows), None)
+        return row
 
 
 def work(settings: Settings) -> None:
@@ -149,10 +160,13 @@ class Sweeper:
                 await asyncio.wait_for(told.wait(), self.settings.worker_poll)
 
     async def sweep(self) -> int:
-        """How many it sent."""
+        """How many it sent. While many messages wait for a worker, none is taken for lost: more of
+        them would only make the line longer."""
         lost_before = monotonic() - SEND_AGAIN
         self._sent = {one: at for one, at in self._sent.items() if at > lost_before}
         due = [one for one in await self._due() if one not in self._sent]
+        if due:
+            due = due[: max(0, AT_ONCE - await self.sender.count_waiting())]
         if not due or not await self.sender.publish(due):
             return 0
         self._sent |= dict.fromkeys(due, monotonic())

@@ -51,7 +51,7 @@ class Worker:
         # By way of a broker: what is about to begin.
         self.claiming: list[Kind] = []
         self._woken = asyncio.Event()
-        self._stopping = False
+        self.stopping = False
         self._more = False
         self._in_trouble = False
 
@@ -74,7 +74,7 @@ class Worker:
         self._woken.set()
 
     def stop(self) -> None:
-        self._stopping = True
+        self.stopping = True
         self.wake()
 
     async def run(self) -> None:
@@ -102,7 +102,7 @@ class Worker:
 
     async def _work(self) -> None:
         next_look = 0.0
-        while not self._stopping:
+        while not self.stopping:
             self._woken.clear()
             try:
                 if monotonic() >= next_look:
