@@ -21,8 +21,8 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def outbox_settings(settings: Settings, receiver: Receiver) -> Settings:
-    """With the receiver as a target that may be inside, and as one that may not. Nobody waits long."""
-    outside = {"url": url_of(receiver), "secrets": SECRETS, "timeout": 0.5}
+    """With the receiver as a target that may be inside, and as one that may not. Workers look often."""
+    outside = {"url": url_of(receiver), "secrets": SECRETS}
     n8n = outside | {"allow_private": True, "headers": {"X-Key": "swordfish"}}
     targets = targets_of({"n8n": n8n, "outside": outside})
     return settings.model_copy(update={"outbox_targets": targets, "worker_poll": 0.05})

@@ -135,17 +135,23 @@ async def test_why_it_was_not_taken_is_kept(
     assert waiting.last_error == f"DeliveryError: {error}"
 
 
-@pytest.mark.usefixtures("working", "long_pauses")
 async def test_a_receiver_that_is_silent_is_not_waited_for(
-    database: Database, receiver: Receiver
+    outbox_settings: Settings,
+    database: Database,
+    bell: Bell,
+    receiver: Receiver,
+    long_pauses: None,
 ) -> None:
     def waits(_: BaseHTTPRequestHandler) -> None:
         receiver.ended.wait(30)
 
     receiver.answers = [waits]
-    waiting = await tried(database, await send(database))
+    impatient = outbox_settings.outbox_targets["n8n"].model_copy(update={"timeout": 0.2})
+    bell.settings = outbox_settings.model_copy(update={"outbox_targets": {"n8n": impatient}})
+    async with running(bell.settings, bell):
+        waiting = await tried(database, await send(database))
 
-    assert waiting.last_error == "DeliveryError: No answer within 0.5 s."
+    assert waiting.last_error == "DeliveryError: No answer within 0.2 s."
 
 
 @pytest.mark.usefixtures("working")
