@@ -19,7 +19,7 @@ from app.jobs.recurring import Clock
 from app.jobs.registry import KINDS
 from app.jobs.signals import told_to_stop
 from app.jobs.waking import Work
-from app.jobs.worker import Worker
+from app.jobs.worker import Worker, recover
 from app.main import create_app
 from app.settings import Settings
 
@@ -179,7 +179,7 @@ class Sweeper:
         async with self.database.readers() as session:
             for table, kind in KINDS.items():
                 if await queue.is_due(session, kind.model, lease=lease):
-                    await queue.recover(session, kind.model, lease=lease)
+                    await recover(session, kind, lease=lease)
                 ids = await queue.startable_ids(session, kind.model, limit=AT_ONCE, before=before)
                 due += [(table, row_id) for row_id in ids]
         return due
