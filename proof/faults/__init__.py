@@ -1,0 +1,3 @@
+"""Faults brought about for real, and what became of the work: in Django projects (`django`), by the tests, and in
+FastAPI projects that receive webhooks (`webhooks`), by `make faults`.
+"""
