@@ -252,7 +252,7 @@ async def deliver(
     left = iter(requests)
 
     async def carry() -> None:
-        async with contextlib.aclosing(_Connection(str(address.hostname), address.port or 80, patience)) as connection:
+        async with contextlib.aclosing(Connection(str(address.hostname), address.port or 80, patience)) as connection:
             for request in left:
                 on_answer(await connection.send(request))
 
@@ -261,7 +261,7 @@ async def deliver(
             group.create_task(carry())
 
 
-class _Connection:
+class Connection:
     """To a server that may die and come back."""
 
     def __init__(self, host: str, port: int, patience: float) -> None:
