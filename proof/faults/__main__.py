@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
-from proof.faults import disk
-from proof.faults.webhooks import FAULTS, SUBJECTS, Fault, NotProved, Row, Subject, bring_about, subject
+from proof.faults import NotProved, disk
+from proof.faults.webhooks import FAULTS, SUBJECTS, Fault, Row, Subject, bring_about, subject
 from proof.generate import snapshot
 from proof.processes import end_all
 
@@ -109,6 +109,7 @@ def main() -> int:
     parser.add_argument("--database", choices=("sqlite", "postgresql"))
     parser.add_argument("--broker", choices=("embedded", "redis", "rabbitmq"))
     parser.add_argument("--seed", default=secrets.token_hex(3), help="of all that is random (default: a new one)")
+    parser.add_argument("--keep", action="store_true", help="the logs, also when nothing was wrong")
     options = parser.parse_args()
     disk.enter_namespace()
     console = Console(soft_wrap=True, highlight=False)
@@ -140,7 +141,7 @@ def main() -> int:
         console.print(run.table())
     for what in run.not_proved:
         console.print(f"[yellow]NOT PROVED[/yellow]: {what}")
-    if run.failed:
+    if run.failed or options.keep:
         console.print(f"What the processes said is in {folder}.")
         return 1
     shutil.rmtree(folder, ignore_errors=True)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from proof.faults import NotProved
+
 INSIDE = "PROOF_FAULTS_MAY_MOUNT"
 # Who is not root becomes able to mount in a user namespace, and stays who they are: PostgreSQL refuses to run as root.
 UNSHARE = ("unshare", "--mount", *(() if os.geteuid() == 0 else ("--user", "--map-current-user", "--keep-caps")))
@@ -22,22 +24,19 @@ def enter_namespace() -> None:
         os.execvp(UNSHARE[0], [*UNSHARE, sys.executable, "-m", "proof.faults", *sys.argv[1:]])  # noqa: S606
 
 
-def why_not() -> str:
-    """A sentence that says why nothing can be mounted here, or nothing."""
-    return "" if INSIDE in os.environ else "mounting a small disk needs Linux, and root or user namespaces"
-
-
 class SmallDisk:
-    """Of so many bytes, until the program ends."""
+    """Until the program ends."""
 
     def __init__(self, folder: Path, size: int) -> None:
+        """Of so many bytes. Raises NotProved."""
+        if INSIDE not in os.environ:
+            raise NotProved("mounting a small disk needs Linux, and root or user namespaces")
         self.folder = folder
         self._ballast = folder / "ballast"
         folder.mkdir(parents=True)
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", 0, f"size={size}".encode()):
-            number = ctypes.get_errno()
-            raise OSError(number, f"cannot mount a small disk: {os.strerror(number)}")
+            raise NotProved(f"a small disk cannot be mounted ({os.strerror(ctypes.get_errno())})")
 
     def fill(self) -> None:
         """Leave no byte free."""
