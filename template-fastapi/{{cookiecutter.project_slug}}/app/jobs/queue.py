@@ -163,6 +163,18 @@ async def recover(
     return (await session.execute(statement)).all()
 
 
+async def hurry(session: Executes, model: type[Work], put_back: timedelta) -> None:
+    """The machine's clock was put back by so much: what was due at once, or was to be tried again, would
+    wait until that time comes once more. What somebody wanted later still waits."""
+    table, moment = model.__table__, now()
+    at_once = table.c.due_at <= table.c.created_at
+    again = and_(table.c.attempts > 0, table.c.due_at <= moment + put_back + LONGEST_PAUSE)
+    rows = select(table.c.id).where(
+        in_state(table, State.WAITING), table.c.due_at > moment, or_(at_once, again)
+    )
+    await session.execute(update(table).where(table.c.id.in_(locked(rows))).values(due_at=moment))
+
+
 async def renew(
     session: Executes, model: type[Work], leases: Iterable[UUID], *, lease: timedelta
 ) -> set[int]:
