@@ -92,25 +92,25 @@ async def claim(
     return sorted(rows, key=lambda row: (row.due_at, row.id))
 
 
-async def startable_ids(
+async def startable_rows(
     session: Executes,
     model: type[Work],
     *,
     limit: int,
     before: datetime | None = None,
     order_key: str | None = None,
-) -> Sequence[int]:
-    """What could be claimed, and was due before: without taking it."""
+) -> list[tuple[int, int]]:
+    """What could be claimed, and was due before: its id, and how often it was tried already."""
     table = model.__table__
-    ids = (
-        select(table.c.id)
+    rows = (
+        select(table.c.id, table.c.attempts)
         .where(startable(table, before or now()))
         .order_by(table.c.due_at, table.c.id)
         .limit(limit)
     )
     if order_key is not None:
-        ids = ids.where(table.c.order_key == order_key)
-    return (await session.scalars(ids)).all()
+        rows = rows.where(table.c.order_key == order_key)
+    return [(row.id, row.attempts) for row in await session.execute(rows)]
 
 
 async def claim_one(
