@@ -147,7 +147,8 @@ class Sweeper:
         self.database = app.state.database
         self.sender = sender
         self.clock = Clock()
-        self._sent: dict[Work, float] = {}
+        # With its attempts so far: what was taken since, and has to be tried again, is not on its way.
+        self._sent: dict[tuple[Work, int], float] = {}
 
     async def run(self, told: asyncio.Event) -> None:
         while not told.is_set():
@@ -167,21 +168,21 @@ class Sweeper:
         due = [one for one in await self._due() if one not in self._sent]
         if due:
             due = due[: max(0, AT_ONCE - await self.sender.count_waiting())]
-        if not due or not await self.sender.publish(due):
+        if not due or not await self.sender.publish([work for work, _ in due]):
             return 0
         self._sent |= dict.fromkeys(due, monotonic())
         return len(due)
 
-    async def _due(self) -> list[Work]:
+    async def _due(self) -> list[tuple[Work, int]]:
         lease = timedelta(seconds=self.settings.job_lease)
         before = now() - timedelta(seconds=ON_ITS_WAY)
-        due: list[Work] = []
+        due: list[tuple[Work, int]] = []
         async with self.database.readers() as session:
             for table, kind in KINDS.items():
                 if await queue.is_due(session, kind.model, lease=lease):
                     await recover(session, kind, lease=lease)
-                ids = await queue.startable_ids(session, kind.model, limit=AT_ONCE, before=before)
-                due += [(table, row_id) for row_id in ids]
+                rows = await queue.startable_rows(session, kind.model, limit=AT_ONCE, before=before)
+                due += [((table, row_id), attempts) for row_id, attempts in rows]
         return due
 
 

@@ -92,18 +92,18 @@ async def claim(
     return sorted(rows, key=lambda row: (row.due_at, row.id))
 
 
-async def startable_ids(
+async def startable_rows(
     session: Executes, model: type[Work], *, limit: int, before: datetime
-) -> Sequence[int]:
-    """What could be claimed, and was due before: without taking it."""
+) -> list[tuple[int, int]]:
+    """What could be claimed, and was due before: its id, and how often it was tried already."""
     table = model.__table__
-    ids = (
-        select(table.c.id)
+    rows = (
+        select(table.c.id, table.c.attempts)
         .where(startable(table, before))
         .order_by(table.c.due_at, table.c.id)
         .limit(limit)
     )
-    return (await session.scalars(ids)).all()
+    return [(row.id, row.attempts) for row in await session.execute(rows)]
 
 
 async def claim_one(
@@ -185,6 +185,18 @@ async def recover(
         .returning(table.c.id, table.c.state)
     )
     return (await session.execute(statement)).all()
+
+
+async def hurry(session: Executes, model: type[Work], put_back: timedelta) -> None:
+    """The machine's clock was put back by so much: what was due at once, or was to be tried again, would
+    wait until that time comes once more. What somebody wanted later still waits."""
+    table, moment = model.__table__, now()
+    at_once = table.c.due_at <= table.c.created_at
+    again = and_(table.c.attempts > 0, table.c.due_at <= moment + put_back + LONGEST_PAUSE)
+    rows = select(table.c.id).where(
+        in_state(table, State.WAITING), table.c.due_at > moment, or_(at_once, again)
+    )
+    await session.execute(update(table).where(table.c.id.in_(locked(rows))).values(due_at=moment))
 
 
 async def renew(

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.db import Database, create_engine
-from app.errors import DatabaseUnavailableError
+from app.errors import DatabaseUnavailableError, lacks_resources
 from app.jobs.models import MAX_ATTEMPTS
 from app.jobs.waking import UNKNOWN, Bell
 from app.settings import Settings
@@ -145,4 +145,4 @@ def is_refusal(error: Exception) -> bool:
     """Of a value. What is locked, full or gone will refuse each of them, one after the other."""
     if not isinstance(error, DBAPIError) or isinstance(error, OperationalError):
         return False
-    return not error.connection_invalidated
+    return not (error.connection_invalidated or lacks_resources(error))

@@ -216,6 +216,25 @@ async def test_nothing_is_taken_for_lost_while_many_messages_wait(
     assert sender.sent == [("jobs", one) for one in ids[:2]]
 
 
+async def test_what_was_taken_and_has_to_be_tried_again_is_sent_when_it_is_due(
+    quick: Settings, database: Database, waiting: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(celery_worker, "ON_ITS_WAY", 0)
+    app = create_app(quick)
+    async with app.router.lifespan_context(app):
+        sender = Kept(quick)
+        sweeper = Sweeper(app, sender)
+        job_id = await add(database, "waiting")
+        for attempts in (1, 2):
+            assert await sweeper.sweep() == 1
+            async with database.readers() as session:
+                lease = timedelta(minutes=1)
+                [row] = await queue.claim(session, Job, limit=1, lease=lease)
+                await queue.fail(session, Job, row, OSError("away"), after=timedelta())
+            assert row.attempts == attempts
+        assert sender.sent == [("jobs", job_id)] * 2
+
+
 async def test_the_sweeper_goes_on_until_it_is_told_to_stop(
     quick: Settings, database: Database, waiting: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
