@@ -15,6 +15,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+# PostgreSQL's: insufficient resources, cancelled or shut down, locked for too long, read-only.
+PASSING_STATES = ("53", "57", "55P03", "25006")
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -151,10 +153,10 @@ async def on_database_error(_: Request, error: Exception) -> JSONResponse:
 
 
 def lacks_resources(error: DBAPIError) -> bool:
-    """Its disk is full, say; PostgreSQL's states of that kind begin with 53."""
+    """Its disk is full, say, or it is read-only after a failover, or out of time."""
     text = str(error.orig)
     full = "database or disk is full" in text or "disk I/O error" in text
-    return full or str(getattr(error.orig, "sqlstate", "")).startswith("53")
+    return full or str(getattr(error.orig, "sqlstate", "")).startswith(PASSING_STATES)
 
 
 def document(app: FastAPI) -> None:

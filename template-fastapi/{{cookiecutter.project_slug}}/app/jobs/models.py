@@ -30,6 +30,7 @@ STATES = Enum(
     values_callable=lambda states: [state.value for state in states],
 )
 OPEN = "state IN ('waiting', 'running')"
+RUNNING_IN_ORDER = "order_key IS NOT NULL AND state = 'running'"
 
 
 def partial_index(
@@ -77,6 +78,7 @@ class Work(Base):
             partial_index("lease_until", where="state = 'running'"),
             partial_index("state", where="state = 'dead'"),
             partial_index("order_key", "id", where=f"order_key IS NOT NULL AND {OPEN}"),
+            partial_index("order_key", where=RUNNING_IN_ORDER, unique=True),
             partial_index("finished_at", where="finished_at IS NOT NULL"),
         )
 
