@@ -15,7 +15,7 @@ from app.db import now
 from app.jobs import queue
 from app.jobs.celery import TASK, Sender, celery_of
 from app.jobs.recurring import Clock
-from app.jobs.registry import KINDS
+from app.jobs.registry import KINDS, Kind
 from app.jobs.signals import told_to_stop
 from app.jobs.waking import Work
 from app.jobs.worker import Worker
@@ -28,8 +28,6 @@ logger = structlog.get_logger()
 ON_ITS_WAY = 1
 # Seconds after which it is taken for lost; it may as well be in a long queue.
 SEND_AGAIN = 30
-# Seconds that one of a kind waits that has its share of the handlers already.
-TURN = 0.1
 AT_ONCE = 1000
 
 
@@ -73,20 +71,30 @@ class Hands:
 
     def hurry(self, **_: Any) -> None:
         """Celery waits for what runs, for ever; we do not."""
+        self.worker.stopping = True
         asyncio.run_coroutine_threadsafe(self.worker.end_handlers(), self.loop)
 
 
 async def do_one(worker: Worker, table: str, row_id: int) -> None:
-    """Do this row, if it is its turn, and send the one that had to wait for it."""
+    """Do this row, if it is its turn, and then those that waited here for a place of their kind."""
     if table not in KINDS:
         logger.warning("work_unknown", table=table)
         return
     kind = KINDS[table]
     if worker.free_for(kind) <= 0:
-        # To the end of the line, so that other kinds have their turn.
-        await asyncio.sleep(TURN)
-        worker.bell.ring([(table, row_id)])
+        # No other kind waits for it. When this process ends first, the sweeper sends it again.
+        worker.later.setdefault(table, {})[row_id] = None
         return
+    await claim_and_do(worker, kind, row_id)
+    later = worker.later.get(table, {})
+    while later and not worker.stopping:
+        row_id = next(iter(later))
+        del later[row_id]
+        await claim_and_do(worker, kind, row_id)
+
+
+async def claim_and_do(worker: Worker, kind: Kind, row_id: int) -> None:
+    """Do this row, if it is its turn, and send the one that had to wait for it."""
     model = kind.model
     worker.claiming.append(kind)
     try:
@@ -100,7 +108,7 @@ async def do_one(worker: Worker, table: str, row_id: int) -> None:
     if row.order_key is not None:
         async with worker.database.readers() as session:
             following = await queue.startable_ids(session, model, limit=1, order_key=row.order_key)
-        worker.bell.ring([(table, one) for one in following])
+        worker.bell.ring([(model.__tablename__, one) for one in following])
 
 
 def work(settings: Settings) -> None:

@@ -48,10 +48,11 @@ class Worker:
         bell.attach(self.database)
         self.clock = Clock()
         self.handling: set[Handling] = set()
-        # By way of a broker: what is about to begin.
+        # By way of a broker: what is about to begin, and by table what waits for a place.
         self.claiming: list[Kind] = []
+        self.later: dict[str, dict[int, None]] = {}
         self._woken = asyncio.Event()
-        self._stopping = False
+        self.stopping = False
         self._more = False
         self._in_trouble = False
 
@@ -74,7 +75,7 @@ class Worker:
         self._woken.set()
 
     def stop(self) -> None:
-        self._stopping = True
+        self.stopping = True
         self.wake()
 
     async def run(self) -> None:
@@ -102,7 +103,7 @@ class Worker:
 
     async def _work(self) -> None:
         next_look = 0.0
-        while not self._stopping:
+        while not self.stopping:
             self._woken.clear()
             try:
                 if monotonic() >= next_look:
