@@ -92,7 +92,7 @@ class Sender(ABC):
 
     def request(self, event_id: str, event_type: str, data: Data, forged: str = "") -> Request:
         """Signed now; `forged` is one of `forgeries`. A `customer` in the data is what the probe's order goes by, and
-        `seconds` is how long its handler takes.
+        `seconds` is how long its handler takes, before and after what it writes.
         """
         assert forged in ("", *self.forgeries), f"{self.type} cannot be forged by {forged}"
         secret = new_secret() if forged == "another key" else self.secret
@@ -344,10 +344,10 @@ def customer_of(event: Event) -> object:
 
 
 async def act(event: Event, session: AsyncSession) -> None:
+    pause = float(data_of(event).get("seconds", 0)) / 2
+    await asyncio.sleep(pause)
     await session.execute(INSERT, {"source": event.source, "event_id": event.id})
-    # In the middle: half of it is written.
-    if seconds := float(data_of(event).get("seconds", 0)):
-        await asyncio.sleep(seconds)
+    await asyncio.sleep(pause)
 
 
 for source in SOURCES:

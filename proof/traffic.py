@@ -38,7 +38,10 @@ from proof.stacks import STACKS
 A_DAY = 12_000  # events
 REPEATED = 0.05  # of them are sent again
 FORGED = 0.02  # as many are none
-CUSTOMERS = 400
+CUSTOMERS = 60  # of each sender
+# One of so many takes longer, in seconds: events of other customers overtake it, those of its own may not.
+SLOW = 100
+LONG = 0.4
 MANY = 1_000  # deliveries of one event at once
 LARGE = 10_000_000  # bytes
 LONGEST_WORK = 300  # seconds until all is done, on a slow machine
@@ -144,7 +147,9 @@ def a_day(senders: Sequence[Sender], chance: Random, events: int = A_DAY) -> lis
         event_type = (
             f"{'message' if sender.type == 'twilio' else 'application'}.{('received', 'delivered')[number % 2]}"
         )
-        data: Data = {"customer": f"customer-{number % CUSTOMERS}", "amount": 100 + number}
+        customer = number // len(senders) % CUSTOMERS
+        seconds = LONG if number % SLOW == 0 else 0
+        data: Data = {"customer": f"customer-{customer}", "seconds": seconds, "amount": 100 + number}
         return sender.request(f"event-{number}", event_type, data, forged)
 
     requests = [one(number) for number in range(events)]

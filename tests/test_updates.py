@@ -154,7 +154,7 @@ def test_the_tables_of_the_outbox_come_and_go_as_the_documents_say(template: Pat
     project = with_cookiecutter(template, {"jobs": True, "auth": "none"}, tmp_path)
     (project / ".env").write_text("APP_ENVIRONMENT=development\nAPP_SECRET_KEY=x\n")
     # Outside of the project, where it would be committed with each update.
-    packages = {"UV_PROJECT_ENVIRONMENT": str(tmp_path / "packages"), "PYTHONDONTWRITEBYTECODE": "1"}
+    packages = {"UV_PROJECT_ENVIRONMENT": str(tmp_path / "packages"), "PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
 
     def do(*command: str) -> str:
         return run_as_user(["uv", "run", *command], project, clean_environment(**packages))
@@ -196,7 +196,7 @@ def test_pieces_with_tables_are_taken_out_as_the_documents_say(template: Path, t
             "UV_PROJECT_ENVIRONMENT": str(tmp_path / packages),
             "APP_DATABASE_URL": f"sqlite:///{database}",
             "APP_ENVIRONMENT": "development",
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPYCACHEPREFIX": str(tmp_path / "cache"),
         }
         run_as_user(command.split(), project, clean_environment(**settings))
 
@@ -226,7 +226,7 @@ def test_who_may_use_a_service_can_be_changed_later(template: Path, tmp_path: Pa
         with databases.new_database() if database == "postgresql" else nullcontext("sqlite:///app.db") as url:
             (project / ".env").write_text(f"APP_ENVIRONMENT=development\nAPP_SECRET_KEY=x\nAPP_DATABASE_URL={url}\n")
             # Outside of the project, where it would be committed with each update.
-            packages = {"UV_PROJECT_ENVIRONMENT": str(tmp_path / "packages"), "PYTHONDONTWRITEBYTECODE": "1"}
+            packages = {"UV_PROJECT_ENVIRONMENT": str(tmp_path / "packages"), "PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
             alone = clean_environment(**packages)
             for auth in ("users", "api_key", "none"):
                 update(project, auth=auth)

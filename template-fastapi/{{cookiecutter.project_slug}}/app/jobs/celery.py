@@ -21,6 +21,9 @@ logger = structlog.get_logger()
 
 TASK = "work"
 MOST_WAITING = 10_000  # beyond, rows are left to the sweeper
+AT_ONCE = 100  # messages
+# Seconds for what is not sent when the process is told to stop; then that is left to the sweeper, too.
+LAST_MESSAGES = 2
 
 
 def celery_of(settings: Settings) -> Celery:
@@ -87,7 +90,7 @@ class Sender:
 
     async def _send_waiting(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting, []
+            batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
             await self.publish(batch)
         self._sending = None
 
@@ -111,8 +114,22 @@ class Sender:
             for one in work:
                 self.celery.send_task(TASK, args=one, producer=producer)
 
+    async def count_waiting(self) -> int:
+        """Messages that no worker has taken; none where there is no queue yet, or no answer."""
+        try:
+            return await asyncio.to_thread(self._count)
+        except Exception:
+            return 0
+
+    def _count(self) -> int:
+        with self.celery.connection_or_acquire() as connection, connection.channel() as channel:
+            queue = channel.queue_declare(self.celery.conf.task_default_queue, passive=True)
+            return int(queue.message_count)
+
     async def close(self) -> None:
         if self._sending is not None:
+            await asyncio.wait([self._sending], timeout=LAST_MESSAGES)
+            self._waiting.clear()
             await self._sending
         await asyncio.to_thread(self.celery.close)
 

@@ -10,10 +10,12 @@ from typing import Any
 import structlog
 from celery.signals import worker_shutting_down
 from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import now
 from app.jobs import queue
 from app.jobs.celery import TASK, Sender, celery_of
+from app.jobs.queue import Claimed
 from app.jobs.recurring import Clock
 from app.jobs.registry import KINDS, Kind
 from app.jobs.signals import told_to_stop
@@ -71,44 +73,53 @@ class Hands:
 
     def hurry(self, **_: Any) -> None:
         """Celery waits for what runs, for ever; we do not."""
-        self.worker.stopping = True
+        self.loop.call_soon_threadsafe(self.worker.stop)
         asyncio.run_coroutine_threadsafe(self.worker.end_handlers(), self.loop)
 
 
 async def do_one(worker: Worker, table: str, row_id: int) -> None:
-    """Do this row, if it is its turn, and then those that waited here for a place of their kind."""
+    """Do this row or, when it is done or not its turn, another one that is due: each message is worth
+    one, so that none is of no use while work waits. Then do those that had to wait for it."""
     if table not in KINDS:
         logger.warning("work_unknown", table=table)
         return
     kind = KINDS[table]
     if worker.free_for(kind) <= 0:
-        # No other kind waits for it. When this process ends first, the sweeper sends it again.
-        worker.later.setdefault(table, {})[row_id] = None
+        # Those of its kind that run go on with it: no other kind has to wait.
         return
-    await claim_and_do(worker, kind, row_id)
-    later = worker.later.get(table, {})
-    while later and not worker.stopping:
-        row_id = next(iter(later))
-        del later[row_id]
-        await claim_and_do(worker, kind, row_id)
+    row = await claim_any(worker, kind, row_id)
+    # For as long as a lease: a broker gives a message to others that is not acknowledged.
+    end = monotonic() + worker.settings.job_lease
+    while row is not None:
+        await asyncio.wait([worker.start(kind, row).task])
+        if worker.stopping or monotonic() > end:
+            return
+        row = await claim_following(worker, kind, row)
 
 
-async def claim_and_do(worker: Worker, kind: Kind, row_id: int) -> None:
-    """Do this row, if it is its turn, and send the one that had to wait for it."""
-    model = kind.model
-    worker.claiming.append(kind)
-    try:
+async def claim_any(worker: Worker, kind: Kind, row_id: int) -> Claimed | None:
+    with worker.claiming(kind):
         async with worker.database.readers() as session:
-            row = await queue.claim_one(session, model, row_id, lease=worker.lease)
-    finally:
-        worker.claiming.remove(kind)
-    if row is None:
-        return
-    await asyncio.wait([worker.start(kind, row).task])
-    if row.order_key is not None:
+            row = await queue.claim_one(session, kind.model, row_id, lease=worker.lease)
+            return row or await claim_first(worker, session, kind)
+
+
+async def claim_following(worker: Worker, kind: Kind, row: Claimed) -> Claimed | None:
+    """What had to wait for this row: for its turn, or for its place."""
+    following = None
+    with worker.claiming(kind):
         async with worker.database.readers() as session:
-            following = await queue.startable_ids(session, model, limit=1, order_key=row.order_key)
-        worker.bell.ring([(model.__tablename__, one) for one in following])
+            if row.order_key is not None:
+                model, key = kind.model, row.order_key
+                following = await queue.claim_next(session, model, key, lease=worker.lease)
+            if following is None and kind.share < 1:
+                following = await claim_first(worker, session, kind)
+    return following
+
+
+async def claim_first(worker: Worker, session: AsyncSession, kind: Kind) -> Claimed | None:
+    rows = await queue.claim(session, kind.model, limit=1, lease=worker.lease)
+    return next(iter(rows), None)
 
 
 def work(settings: Settings) -> None:
@@ -157,10 +168,13 @@ class Sweeper:
                 await asyncio.wait_for(told.wait(), self.settings.worker_poll)
 
     async def sweep(self) -> int:
-        """How many it sent."""
+        """How many it sent. While many messages wait for a worker, none is taken for lost: more of
+        them would only make the line longer."""
         lost_before = monotonic() - SEND_AGAIN
         self._sent = {one: at for one, at in self._sent.items() if at > lost_before}
         due = [one for one in await self._due() if one not in self._sent]
+        if due:
+            due = due[: max(0, AT_ONCE - await self.sender.count_waiting())]
         if not due or not await self.sender.publish(due):
             return 0
         self._sent |= dict.fromkeys(due, monotonic())

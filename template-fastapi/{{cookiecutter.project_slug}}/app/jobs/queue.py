@@ -93,23 +93,16 @@ async def claim(
 
 
 async def startable_ids(
-    session: Executes,
-    model: type[Work],
-    *,
-    limit: int,
-    before: datetime | None = None,
-    order_key: str | None = None,
+    session: Executes, model: type[Work], *, limit: int, before: datetime
 ) -> Sequence[int]:
     """What could be claimed, and was due before: without taking it."""
     table = model.__table__
     ids = (
         select(table.c.id)
-        .where(startable(table, before or now()))
+        .where(startable(table, before))
         .order_by(table.c.due_at, table.c.id)
         .limit(limit)
     )
-    if order_key is not None:
-        ids = ids.where(table.c.order_key == order_key)
     return (await session.scalars(ids)).all()
 
 
@@ -119,6 +112,14 @@ async def claim_one(
     """Take this row, if it is due and nobody has it."""
     given = taken_now(lease) | {"row_id": row_id}
     return (await session.execute(_claiming_one(model.__table__), given)).one_or_none()
+
+
+async def claim_next(
+    session: Executes, model: type[Work], order_key: str, *, lease: timedelta
+) -> Claimed | None:
+    """Take the first row with this key, if it is due and nothing with its key runs."""
+    given = taken_now(lease) | {"key": order_key}
+    return (await session.execute(_claiming_next(model.__table__), given)).one_or_none()
 
 
 # Statements that are asked all the time are made once: making one costs about as much as asking it.
@@ -139,6 +140,12 @@ def _claiming(table: Table) -> UpdateBase:
 @cache
 def _claiming_one(table: Table) -> UpdateBase:
     this = table.c.id == bindparam("row_id")
+    return _taking(table, select(table.c.id).where(this, startable(table, MOMENT)))
+
+
+@cache
+def _claiming_next(table: Table) -> UpdateBase:
+    this = table.c.order_key == bindparam("key")
     return _taking(table, select(table.c.id).where(this, startable(table, MOMENT)))
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
+from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.commands import main
 from app.db import Database, now
-from app.jobs import celery_worker, queue, registry
+from app.jobs import celery, celery_worker, queue, registry
 from app.jobs.celery import Sender, Workforce, check_broker
 from app.jobs.celery_worker import Sweeper, do_one
 from app.jobs.models import Job, State
@@ -46,10 +47,14 @@ class Kept(Sender):
         super().__init__(settings)
         self.takes = takes
         self.sent: list[Work] = []
+        self.waiting = 0
 
     async def publish(self, work: Collection[Work]) -> bool:
         self.sent += work
         return self.takes
+
+    async def count_waiting(self) -> int:
+        return self.waiting
 
 
 @pytest.fixture
@@ -99,6 +104,24 @@ async def test_jobs_are_done_once_by_way_of_a_real_broker_also_when_a_worker_is_
         assert process.returncode == 0
 
 
+@pytest.mark.skipif("TEST_BROKER_URL" not in os.environ, reason="TEST_BROKER_URL is not set")
+async def test_messages_are_counted_that_no_worker_has_taken(quick: Settings) -> None:
+    sender = Sender(with_broker(quick, os.environ["TEST_BROKER_URL"]))
+    name = sender.celery.conf.task_default_queue = f"counted-{uuid4()}"
+
+    async def are_there() -> bool:
+        return await sender.count_waiting() == 2
+
+    assert await sender.count_waiting() == 0
+    try:
+        assert await sender.publish([("jobs", 1), ("jobs", 2)])
+        await until(are_there)
+    finally:
+        with sender.celery.connection_or_acquire() as connection, connection.channel() as channel:
+            channel.queue_delete(name)
+        await sender.close()
+
+
 async def test_a_broker_that_is_down_keeps_nobody_waiting_and_nothing_is_lost(
     quick: Settings, database: Database, waiting: None
 ) -> None:
@@ -110,6 +133,7 @@ async def test_a_broker_that_is_down_keeps_nobody_waiting_and_nothing_is_lost(
         assert force.worker is None
         assert force.sender is not None
         assert not await force.sender.publish([("jobs", job_id)])
+        assert await force.sender.count_waiting() == 0
     assert (await get(database, job_id)).state is State.WAITING
 
 
@@ -138,6 +162,24 @@ async def test_a_commit_sends_what_it_enqueued(
     assert sender.sent == [("jobs", one) for one in ids]
 
 
+async def test_a_process_that_stops_leaves_to_the_sweeper_what_a_slow_broker_did_not_take(
+    quick: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(celery, "LAST_MESSAGES", 0.05)
+    work = [("jobs", number) for number in range(celery.AT_ONCE * 3)]
+
+    class Slow(Kept):
+        async def publish(self, work: Collection[Work]) -> bool:
+            await asyncio.sleep(0.2)
+            return await super().publish(work)
+
+    sender = Slow(quick)
+    sender.send(work)
+    await sender.close()
+
+    assert sender.sent == work[: celery.AT_ONCE]
+
+
 @pytest.mark.parametrize("takes", [True, False])
 async def test_what_nobody_took_is_sent_again_but_not_all_the_time(
     quick: Settings, database: Database, waiting: None, takes: bool
@@ -157,6 +199,21 @@ async def test_what_nobody_took_is_sent_again_but_not_all_the_time(
         assert await sweeper.sweep() == int(takes)
         assert await sweeper.sweep() == 0
         assert kept.sent == [("jobs", first)] * (1 if takes else 2)
+
+
+async def test_nothing_is_taken_for_lost_while_many_messages_wait(
+    quick: Settings, database: Database, waiting: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(celery_worker, "ON_ITS_WAY", 0)
+    app = create_app(quick)
+    async with app.router.lifespan_context(app):
+        sender = Kept(quick)
+        ids = [await add(database, "waiting") for _ in range(3)]
+        sender.waiting = celery_worker.AT_ONCE + 1
+        assert await Sweeper(app, sender).sweep() == 0
+        sender.waiting = celery_worker.AT_ONCE - 2
+        assert await Sweeper(app, sender).sweep() == 2
+    assert sender.sent == [("jobs", one) for one in ids[:2]]
 
 
 async def test_the_sweeper_goes_on_until_it_is_told_to_stop(
@@ -191,24 +248,39 @@ async def test_the_sweeper_goes_on_until_it_is_told_to_stop(
         await running
 
 
-async def test_a_row_is_done_when_it_is_its_turn_and_then_the_next_one_is_sent(
+async def test_a_message_is_worth_a_row_and_those_that_had_to_wait_for_it(
     quick: Settings, database: Database, bell: Bell, waiting: None
 ) -> None:
     first = await add(database, "waiting", order_key="ann")
     second = await add(database, "waiting", order_key="ann")
-    sender = Kept(quick)
-    bell.listeners.add(sender.send)
+    third = await add(database, "waiting", delay=timedelta(hours=1))
     worker = Worker(quick, bell)
     async with worker.handlers():
-        await do_one(worker, "jobs", second)
-        assert await effects(database) == 0
-        await do_one(worker, "jobs", first)
-        await do_one(worker, "jobs", first)
         await do_one(worker, "letters", first)
-    await sender.close()
+        assert await effects(database) == 0
+        # It is not its turn: it has to wait for the first one.
+        await do_one(worker, "jobs", second)
+        assert await effects(database) == 2
+        await do_one(worker, "jobs", first)
+        await do_one(worker, "jobs", third)
+        assert await effects(database) == 2
+        # Done already, so that another one is.
+        await add(database, "waiting")
+        await do_one(worker, "jobs", first)
+        assert await effects(database) == 3
+
+
+async def test_a_worker_that_stops_leaves_to_others_what_had_to_wait(
+    quick: Settings, database: Database, bell: Bell, waiting: None
+) -> None:
+    first = await add(database, "waiting", order_key="ann")
+    await add(database, "waiting", order_key="ann")
+    worker = Worker(quick, bell)
+    async with worker.handlers():
+        worker.stop()
+        await do_one(worker, "jobs", first)
 
     assert await effects(database) == 1
-    assert sender.sent == [("jobs", second)]
 
 
 @pytest.mark.parametrize(("stopping", "done"), [(False, 5), (True, 2)])
@@ -222,18 +294,19 @@ async def test_a_kind_that_has_its_share_of_the_places_keeps_no_other_waiting(
     done: int,
 ) -> None:
     monkeypatch.setitem(registry.KINDS, "jobs", replace(registry.KINDS["jobs"], share=0.5))
-    ids = [await add(database, "waiting") for _ in range(5)]
+    ids = [await add(database, "waiting", order_key=str(n) if n else None) for n in range(5)]
     worker = Worker(quick, bell)
     worker.stopping = stopping
     async with worker.handlers():
         two = [asyncio.create_task(do_one(worker, "jobs", one)) for one in ids[:2]]
         await asyncio.sleep(0)
+        # Both places are taken: these do not wait for them.
         for one in ids[2:]:
+            assert worker.free_for(registry.KINDS["jobs"]) == 0
             await do_one(worker, "jobs", one)
-        assert list(worker.later["jobs"]) == ids[2:]
         await asyncio.gather(*two)
-        assert await effects(database) == done
-        assert len(worker.later["jobs"]) == 5 - done
+
+    assert await effects(database) == done
 
 
 async def test_doctor_says_whether_the_broker_answers(quick: Settings) -> None:
