@@ -1,6 +1,6 @@
 import asyncio
-from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
@@ -48,8 +48,7 @@ class Worker:
         bell.attach(self.database)
         self.clock = Clock()
         self.handling: set[Handling] = set()
-        # By way of a broker: what is about to begin.
-        self.claiming: list[Kind] = []
+        self._claiming: list[Kind] = []
         self._woken = asyncio.Event()
         self.stopping = False
         self._more = False
@@ -62,8 +61,17 @@ class Worker:
     def free_for(self, kind: Kind) -> int:
         """How many of this kind may begin."""
         most = max(1, int(self.settings.worker_concurrency * kind.share))
-        begun = [*(one.kind for one in self.handling), *self.claiming]
+        begun = [*(one.kind for one in self.handling), *self._claiming]
         return min(self.free, most - begun.count(kind))
+
+    @contextmanager
+    def claiming(self, kind: Kind) -> Iterator[None]:
+        """While it lasts, one of this kind is about to begin: it has its place already."""
+        self._claiming.append(kind)
+        try:
+            yield
+        finally:
+            self._claiming.remove(kind)
 
     @property
     def patience(self) -> float:
