@@ -69,9 +69,15 @@ def _folder_with_only(tool: Path) -> Path:
     return folder
 
 
-def run(command: Sequence[str], folder: Path, environment: Mapping[str, str], time_limit: float = TIME_LIMIT) -> str:
+def run(
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    time_limit: float = TIME_LIMIT,
+    user: str | None = None,
+) -> str:
     """Return what the command said; raises CommandFailed when it fails or takes too long."""
-    process = start(command, folder, environment, subprocess.PIPE)
+    process = start(command, folder, environment, subprocess.PIPE, user)
     try:
         output, _ = process.communicate(timeout=time_limit)
     except subprocess.TimeoutExpired:
@@ -85,8 +91,10 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str], ti
     return output
 
 
-def start(command: Sequence[str], folder: Path, environment: Mapping[str, str], output: int) -> "subprocess.Popen[str]":
-    """Start a command in a process group of its own."""
+def start(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], output: int, user: str | None = None
+) -> "subprocess.Popen[str]":
+    """Start a command in a process group of its own; root may name the user that it runs as."""
     if _stopping.is_set():
         raise CommandFailed(f"{' '.join(command)}: not started, because everything stops", "")
     process = subprocess.Popen(
@@ -99,6 +107,9 @@ def start(command: Sequence[str], folder: Path, environment: Mapping[str, str], 
         encoding="utf-8",
         errors="replace",
         start_new_session=True,
+        user=user,
+        group=user,
+        extra_groups=user and [],
     )
     with _lock:
         _running.add(process)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from proof import faults
 from proof.brokers import Broker, own, why_not
-from proof.faults import Figures, Subject
+from proof.faults import django as faults
+from proof.faults.django import Figures, Subject
 from proof.generate import with_copier
 from proof.postgres import Server
 from proof.processes import clean_environment, run

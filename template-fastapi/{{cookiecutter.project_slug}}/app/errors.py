@@ -15,6 +15,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+# PostgreSQL's: insufficient resources, cancelled or shut down, locked for too long, read-only.
+PASSING_STATES = ("53", "57", "55P03", "25006")
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -133,7 +135,7 @@ async def on_invalid_request(_: Request, error: Exception) -> JSONResponse:
 
 
 async def on_database_error(_: Request, error: Exception) -> JSONResponse:
-    """A lost connection and too much work pass: 503. The rest is a bug: 500."""
+    """A lost connection, too much work and a full disk pass: 503. The rest is a bug: 500."""
     if isinstance(error, DatabaseUnavailableError):
         detail, reason = str(error), repr(error.__cause__)
     elif isinstance(error, PoolTimeoutError):
@@ -142,10 +144,19 @@ async def on_database_error(_: Request, error: Exception) -> JSONResponse:
         detail, reason = "The connection to the database was lost.", str(error.orig)
     elif isinstance(error, DBAPIError) and "database is locked" in str(error.orig):
         detail, reason = "The database is busy.", str(error.orig)
+    elif isinstance(error, DBAPIError) and lacks_resources(error):
+        detail, reason = "The database cannot take anything at the moment.", str(error.orig)
     else:
         raise error
     structlog.get_logger().error("database_unavailable", reason=reason)
     return problem_response(503, detail, headers={"Retry-After": "5"})
+
+
+def lacks_resources(error: DBAPIError) -> bool:
+    """Its disk is full, say, or it is read-only after a failover, or out of time."""
+    text = str(error.orig)
+    full = "database or disk is full" in text or "disk I/O error" in text
+    return full or str(getattr(error.orig, "sqlstate", "")).startswith(PASSING_STATES)
 
 
 def document(app: FastAPI) -> None:

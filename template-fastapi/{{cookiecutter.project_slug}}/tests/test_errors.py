@@ -5,7 +5,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from httpx2 import AsyncClient
 from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.db import Session
@@ -16,6 +16,12 @@ from tests.conftest import client_of
 
 def fail(*_: object) -> None:
     raise RuntimeError("something internal")
+
+
+class FullError(Exception):
+    """As PostgreSQL's driver raises it."""
+
+    sqlstate = "53100"
 
 
 @pytest.fixture
@@ -39,6 +45,10 @@ async def failing_app(settings: Settings, request: pytest.FixtureRequest) -> Asy
                 raise OperationalError("SELECT 1", {}, gone, connection_invalidated=True)
             case "busy":
                 raise OperationalError("SELECT 1", {}, OSError("database is locked"))
+            case "full":
+                raise OperationalError("INSERT", {}, OSError("database or disk is full"))
+            case "full PostgreSQL":
+                raise DBAPIError("INSERT", {}, FullError("could not extend file"))
             case "exhausted":
                 raise PoolTimeoutError("QueuePool limit reached")
             case _:
@@ -126,7 +136,7 @@ async def test_an_answer_that_breaks_off_reaches_the_server_as_an_error(
             await client.get("/broken-stream")
 
 
-@pytest.mark.parametrize("state", ["lost", "busy", "exhausted"])
+@pytest.mark.parametrize("state", ["lost", "busy", "full", "full PostgreSQL", "exhausted"])
 async def test_a_database_that_cannot_answer_now_is_said_to_be_temporary(
     failing: AsyncClient, state: str
 ) -> None:

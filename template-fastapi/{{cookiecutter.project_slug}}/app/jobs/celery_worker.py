@@ -10,16 +10,17 @@ from typing import Any
 import structlog
 from celery.signals import worker_shutting_down
 from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import now
-from app.jobs import models, queue
+from app.jobs import queue
 from app.jobs.celery import TASK, Sender, celery_of
 from app.jobs.queue import Claimed
 from app.jobs.recurring import Clock
-from app.jobs.registry import KINDS
+from app.jobs.registry import KINDS, Kind
 from app.jobs.signals import told_to_stop
 from app.jobs.waking import Work
-from app.jobs.worker import Worker
+from app.jobs.worker import Worker, recover
 from app.main import create_app
 from app.settings import Settings
 
@@ -29,8 +30,6 @@ logger = structlog.get_logger()
 ON_ITS_WAY = 1
 # Seconds after which it is taken for lost; it may as well be in a long queue.
 SEND_AGAIN = 30
-# Seconds that one of a kind waits that has its share of the handlers already.
-TURN = 0.1
 AT_ONCE = 1000
 
 
@@ -86,32 +85,41 @@ async def do_one(worker: Worker, table: str, row_id: int) -> None:
         return
     kind = KINDS[table]
     if worker.free_for(kind) <= 0:
-        # To the end of the line, so that other kinds have their turn.
-        await asyncio.sleep(TURN)
-        worker.bell.ring([(table, row_id)])
+        # Those of its kind that run go on with it: no other kind has to wait.
         return
-    worker.claiming.append(kind)
-    try:
-        row = await claim_any(worker, kind.model, row_id)
-    finally:
-        worker.claiming.remove(kind)
+    row = await claim_any(worker, kind, row_id)
     # For as long as a lease: a broker gives a message to others that is not acknowledged.
     end = monotonic() + worker.settings.job_lease
     while row is not None:
         await asyncio.wait([worker.start(kind, row).task])
-        if row.order_key is None or worker.stopping or monotonic() > end:
+        if worker.stopping or monotonic() > end:
             return
+        row = await claim_following(worker, kind, row)
+
+
+async def claim_any(worker: Worker, kind: Kind, row_id: int) -> Claimed | None:
+    with worker.claiming(kind):
         async with worker.database.readers() as session:
-            row = await queue.claim_next(session, kind.model, row.order_key, lease=worker.lease)
+            row = await queue.claim_one(session, kind.model, row_id, lease=worker.lease)
+            return row or await claim_first(worker, session, kind)
 
 
-async def claim_any(worker: Worker, model: type[models.Work], row_id: int) -> Claimed | None:
-    async with worker.database.readers() as session:
-        row = await queue.claim_one(session, model, row_id, lease=worker.lease)
-        if row is None:
-            rows = await queue.claim(session, model, limit=1, lease=worker.lease)
-            row = next(iter(rows), None)
-        return row
+async def claim_following(worker: Worker, kind: Kind, row: Claimed) -> Claimed | None:
+    """What had to wait for this row: for its turn, or for its place."""
+    following = None
+    with worker.claiming(kind):
+        async with worker.database.readers() as session:
+            if row.order_key is not None:
+                model, key = kind.model, row.order_key
+                following = await queue.claim_next(session, model, key, lease=worker.lease)
+            if following is None and kind.share < 1:
+                following = await claim_first(worker, session, kind)
+    return following
+
+
+async def claim_first(worker: Worker, session: AsyncSession, kind: Kind) -> Claimed | None:
+    rows = await queue.claim(session, kind.model, limit=1, lease=worker.lease)
+    return next(iter(rows), None)
 
 
 def work(settings: Settings) -> None:
@@ -147,7 +155,8 @@ class Sweeper:
         self.database = app.state.database
         self.sender = sender
         self.clock = Clock()
-        self._sent: dict[Work, float] = {}
+        # With its attempts so far: what was taken since, and has to be tried again, is not on its way.
+        self._sent: dict[tuple[Work, int], float] = {}
 
     async def run(self, told: asyncio.Event) -> None:
         while not told.is_set():
@@ -167,21 +176,21 @@ class Sweeper:
         due = [one for one in await self._due() if one not in self._sent]
         if due:
             due = due[: max(0, AT_ONCE - await self.sender.count_waiting())]
-        if not due or not await self.sender.publish(due):
+        if not due or not await self.sender.publish([work for work, _ in due]):
             return 0
         self._sent |= dict.fromkeys(due, monotonic())
         return len(due)
 
-    async def _due(self) -> list[Work]:
+    async def _due(self) -> list[tuple[Work, int]]:
         lease = timedelta(seconds=self.settings.job_lease)
         before = now() - timedelta(seconds=ON_ITS_WAY)
-        due: list[Work] = []
+        due: list[tuple[Work, int]] = []
         async with self.database.readers() as session:
             for table, kind in KINDS.items():
                 if await queue.is_due(session, kind.model, lease=lease):
-                    await queue.recover(session, kind.model, lease=lease)
-                ids = await queue.startable_ids(session, kind.model, limit=AT_ONCE, before=before)
-                due += [(table, row_id) for row_id in ids]
+                    await recover(session, kind, lease=lease)
+                rows = await queue.startable_rows(session, kind.model, limit=AT_ONCE, before=before)
+                due += [((table, row_id), attempts) for row_id, attempts in rows]
         return due
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, UtcDateTime, now
 
+MOST_KEY = 200  # characters
 MAX_ATTEMPTS = 15  # with the pauses between them that is up to four hours, two on average
 
 
@@ -29,6 +30,7 @@ STATES = Enum(
     values_callable=lambda states: [state.value for state in states],
 )
 OPEN = "state IN ('waiting', 'running')"
+RUNNING_IN_ORDER = "order_key IS NOT NULL AND state = 'running'"
 
 
 def partial_index(
@@ -36,6 +38,12 @@ def partial_index(
 ) -> Index:
     condition = text(where)
     return Index(name, *columns, unique=unique, postgresql_where=condition, sqlite_where=condition)
+
+
+def check_key(name: str, key: str | None) -> None:
+    """Raises ValueError: PostgreSQL would refuse it later, together with all else in the transaction."""
+    if key is not None and (not 0 < len(key) <= MOST_KEY or "\x00" in key):
+        raise ValueError(f"{name} has 1 to {MOST_KEY} characters, and none of them is NUL.")
 
 
 class Work(Base):
@@ -57,7 +65,7 @@ class Work(Base):
     lease: Mapped[UUID | None]
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     # Of those with the same key, one at a time, in the order of their ids.
-    order_key: Mapped[str | None] = mapped_column(String(200))
+    order_key: Mapped[str | None] = mapped_column(String(MOST_KEY))
     last_error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -70,6 +78,7 @@ class Work(Base):
             partial_index("lease_until", where="state = 'running'"),
             partial_index("state", where="state = 'dead'"),
             partial_index("order_key", "id", where=f"order_key IS NOT NULL AND {OPEN}"),
+            partial_index("order_key", where=RUNNING_IN_ORDER, unique=True),
             partial_index("finished_at", where="finished_at IS NOT NULL"),
         )
 
@@ -86,7 +95,7 @@ class Job(Work):
     name: Mapped[str] = mapped_column(String(200))
     arguments: Mapped[dict[str, Any]] = mapped_column(JSON)
     # There is one at most that waits or runs.
-    unique_key: Mapped[str | None] = mapped_column(String(200))
+    unique_key: Mapped[str | None] = mapped_column(String(MOST_KEY))
 
 
 class Schedule(Base):

@@ -30,6 +30,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.db import UtcDateTime, now, one_line
@@ -41,6 +42,7 @@ Executes = AsyncSession | AsyncConnection
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(hours=1)
+LONGEST_LEASE = timedelta(minutes=10)  # that processes with other settings may have
 LONGEST_ERROR = 500  # characters
 LOST = "The worker ended, or lost its connection, in the middle of it."
 FINISHED = (State.DONE, State.DEAD, State.CANCELLED, State.IGNORED)
@@ -73,8 +75,8 @@ def startable(table: Table, moment: datetime | BindParameter[datetime]) -> Colum
 def expired(table: Table, moment: datetime, lease: timedelta | None) -> ColumnElement[bool]:
     over = table.c.lease_until < moment
     if lease is not None:
-        # Nobody took it for that long: the machine's clock was put back.
-        over = or_(over, table.c.lease_until > moment + 2 * lease)
+        # Nobody took it for that long, whatever the leases of others: the clock was put back.
+        over = or_(over, table.c.lease_until > moment + max(2 * lease, LONGEST_LEASE))
     return and_(in_state(table, State.RUNNING), over)
 
 
@@ -88,22 +90,22 @@ async def claim(
 ) -> Sequence[Claimed]:
     """Take up to `limit` rows that are due, the longest waiting first."""
     given = taken_now(lease) | {"most": limit}
-    rows = (await session.execute(_claiming(model.__table__), given)).all()
+    rows = await _claimed(session, _claiming(model.__table__), given)
     return sorted(rows, key=lambda row: (row.due_at, row.id))
 
 
-async def startable_ids(
+async def startable_rows(
     session: Executes, model: type[Work], *, limit: int, before: datetime
-) -> Sequence[int]:
-    """What could be claimed, and was due before: without taking it."""
+) -> list[tuple[int, int]]:
+    """What could be claimed, and was due before: its id, and how often it was tried already."""
     table = model.__table__
-    ids = (
-        select(table.c.id)
+    rows = (
+        select(table.c.id, table.c.attempts)
         .where(startable(table, before))
         .order_by(table.c.due_at, table.c.id)
         .limit(limit)
     )
-    return (await session.scalars(ids)).all()
+    return [(row.id, row.attempts) for row in await session.execute(rows)]
 
 
 async def claim_one(
@@ -111,7 +113,7 @@ async def claim_one(
 ) -> Claimed | None:
     """Take this row, if it is due and nobody has it."""
     given = taken_now(lease) | {"row_id": row_id}
-    return (await session.execute(_claiming_one(model.__table__), given)).one_or_none()
+    return next(iter(await _claimed(session, _claiming_one(model.__table__), given)), None)
 
 
 async def claim_next(
@@ -119,7 +121,18 @@ async def claim_next(
 ) -> Claimed | None:
     """Take the first row with this key, if it is due and nothing with its key runs."""
     given = taken_now(lease) | {"key": order_key}
-    return (await session.execute(_claiming_next(model.__table__), given)).one_or_none()
+    return next(iter(await _claimed(session, _claiming_next(model.__table__), given)), None)
+
+
+async def _claimed(
+    session: Executes, claiming: UpdateBase, given: dict[str, Any]
+) -> Sequence[Claimed]:
+    try:
+        return (await session.execute(claiming, given)).all()
+    except IntegrityError:
+        # In the same moment somebody took another row with the same order key, which this statement
+        # could not see yet: next time it will.
+        return ()
 
 
 # Statements that are asked all the time are made once: making one costs about as much as asking it.
@@ -185,6 +198,18 @@ async def recover(
         .returning(table.c.id, table.c.state)
     )
     return (await session.execute(statement)).all()
+
+
+async def hurry(session: Executes, model: type[Work], put_back: timedelta) -> None:
+    """The machine's clock was put back by so much: what was due at once, or was to be tried again, would
+    wait until that time comes once more. What somebody wanted later still waits."""
+    table, moment = model.__table__, now()
+    at_once = table.c.due_at <= table.c.created_at
+    again = and_(table.c.attempts > 0, table.c.due_at <= moment + put_back + LONGEST_PAUSE)
+    rows = select(table.c.id).where(
+        in_state(table, State.WAITING), table.c.due_at > moment, or_(at_once, again)
+    )
+    await session.execute(update(table).where(table.c.id.in_(locked(rows))).values(due_at=moment))
 
 
 async def renew(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from time import monotonic, time
 
 from cronsim import CronSim
 from sqlalchemy import or_, select, update
@@ -9,16 +10,23 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import Database, now
+from app.jobs import queue
 from app.jobs.models import Schedule
-from app.jobs.registry import CRONS
+from app.jobs.registry import CRONS, KINDS
 from app.jobs.service import enqueue
 
 # Seconds. Somebody else may have been first, and died.
 LOOK_AGAIN = 60
+PUT_BACK = timedelta(seconds=1)  # less than that harms nobody
 
 
 def next_time(cron: str, after: datetime) -> datetime:
     return next(CronSim(cron, after))
+
+
+def ahead() -> timedelta:
+    """Of a clock that nobody sets: what changes, somebody has set."""
+    return timedelta(seconds=time() - monotonic())
 
 
 class Clock:
@@ -27,9 +35,13 @@ class Clock:
     def __init__(self, crons: Mapping[str, str] = CRONS) -> None:
         self.crons = crons
         self.next_look: datetime | None = None
+        self.ahead = ahead()
+        self.put_back = timedelta()
+        self.put_back_until = 0.0
 
     async def tick(self, database: Database) -> int:
         """How many jobs it enqueued."""
+        await self.look_at_itself(database)
         moment = now()
         # Later than that is only right when the machine's clock was put back.
         latest = moment + timedelta(seconds=LOOK_AGAIN)
@@ -45,6 +57,18 @@ class Clock:
                 enqueued += await advance(session, name, self.crons[name], moment)
         self.next_look = min([latest, *(next_time(cron, moment) for cron in self.crons.values())])
         return enqueued
+
+    async def look_at_itself(self, database: Database) -> None:
+        """Whether the machine's clock was put back; what was committed a moment later has the times
+        from before, too."""
+        before, self.ahead = self.ahead, ahead()
+        if before - self.ahead > PUT_BACK:
+            self.put_back = before - self.ahead
+            self.put_back_until = monotonic() + LOOK_AGAIN
+        if monotonic() < self.put_back_until:
+            async with database.readers() as session:
+                for kind in KINDS.values():
+                    await queue.hurry(session, kind.model, self.put_back)
 
     async def due(self, database: Database, moment: datetime) -> list[str]:
         """Those whose time has come, or is so far away that the clock must have been put back."""

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.db import now
 from app.errors import NotFoundError
 from app.jobs import queue
-from app.jobs.models import OPEN, Job, State
+from app.jobs.models import OPEN, Job, State, check_key
 from app.jobs.registry import JOBS, Definition, Function, name_of
 from app.jobs.waking import enqueued
 
@@ -33,8 +33,11 @@ async def enqueue(
     it rolls back. With a `unique_key` of a job that waits or runs it is the id of that one.
 
     Jobs with the same `order_key` run one at a time, each when those before it are finished.
+    Raises LookupError, TypeError or ValueError for what no worker could do.
     """
     definition = find(job)
+    check_key("unique_key", unique_key)
+    check_key("order_key", order_key)
     values = {
         "name": definition.name,
         "arguments": checked(definition, arguments or {}),
@@ -86,8 +89,8 @@ def checked(definition: Definition, arguments: Mapping[str, Any]) -> dict[str, A
     except TypeError as error:
         raise TypeError(f"The job {definition.name}: {error}.") from None
     try:
-        json.dumps(arguments)
-    except TypeError as error:
+        json.dumps(arguments, allow_nan=False)
+    except (TypeError, ValueError) as error:
         raise TypeError(f"The arguments of {definition.name} are no JSON: {error}.") from None
     return dict(arguments)
 

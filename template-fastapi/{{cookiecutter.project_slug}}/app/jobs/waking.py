@@ -31,13 +31,16 @@ class RingingSession(Session):
 
 @event.listens_for(RingingSession, "after_commit")
 def ring_after_commit(session: Session) -> None:
+    if session.in_nested_transaction():
+        return  # of a savepoint
     if work := session.info.pop("enqueued", None):
         session.info["bell"].ring(work)
 
 
 @event.listens_for(RingingSession, "after_rollback")
 def forget_after_rollback(session: Session) -> None:
-    session.info.pop("enqueued", None)
+    if not session.in_nested_transaction():
+        session.info.pop("enqueued", None)
 
 
 def enqueued(session: AsyncSession, *work: Work) -> None:

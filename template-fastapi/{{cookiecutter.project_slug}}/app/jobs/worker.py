@@ -1,6 +1,6 @@
 import asyncio
-from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from app.db import Database
+from app.db import Database, one_line
 from app.jobs import queue
 from app.jobs.models import State
 from app.jobs.queue import Claimed
@@ -48,8 +48,7 @@ class Worker:
         bell.attach(self.database)
         self.clock = Clock()
         self.handling: set[Handling] = set()
-        # By way of a broker: what is about to begin.
-        self.claiming: list[Kind] = []
+        self._claiming: list[Kind] = []
         self._woken = asyncio.Event()
         self.stopping = False
         self._more = False
@@ -62,8 +61,17 @@ class Worker:
     def free_for(self, kind: Kind) -> int:
         """How many of this kind may begin."""
         most = max(1, int(self.settings.worker_concurrency * kind.share))
-        begun = [*(one.kind for one in self.handling), *self.claiming]
+        begun = [*(one.kind for one in self.handling), *self._claiming]
         return min(self.free, most - begun.count(kind))
+
+    @contextmanager
+    def claiming(self, kind: Kind) -> Iterator[None]:
+        """While it lasts, one of this kind is about to begin: it has its place already."""
+        self._claiming.append(kind)
+        try:
+            yield
+        finally:
+            self._claiming.remove(kind)
 
     @property
     def patience(self) -> float:
@@ -130,13 +138,7 @@ class Worker:
             for kind in self.kinds:
                 if await queue.is_due(session, kind.model, lease=self.lease):
                     due = True
-                    for row in await queue.recover(session, kind.model, lease=self.lease):
-                        logger.warning(
-                            "work_recovered",
-                            table=kind.model.__tablename__,
-                            id=row.id,
-                            state=row.state,
-                        )
+                    await recover(session, kind, lease=self.lease)
         return due
 
     async def _take(self) -> None:
@@ -179,11 +181,14 @@ class Worker:
                 logger.info("work_done", attempt=row.attempts, duration_ms=took)
             else:
                 logger.warning("work_lost")
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if handling.lost:
                 logger.warning("work_lost")
-            else:
+            elif (task := asyncio.current_task()) and task.cancelling():
                 await self._give_back(handling)
+            else:
+                # Not we: something that the handler waited for was cancelled.
+                await self._failed(handling, error)
         except Exception as error:
             await self._failed(handling, error)
 
@@ -207,7 +212,7 @@ class Worker:
         else:
             logger.info("work_given_back")
 
-    async def _failed(self, handling: Handling, error: Exception) -> None:
+    async def _failed(self, handling: Handling, error: BaseException) -> None:
         try:
             async with self.database.readers() as session:
                 state = await queue.fail(
@@ -223,7 +228,8 @@ class Worker:
             logger.warning("failure_not_kept", reason=repr(trouble), error=queue.describe(error))
             return
         if state is State.DEAD:
-            logger.error("work_dead", attempt=handling.row.attempts, exc_info=error)
+            bare = without_values(error)
+            logger.error("work_dead", attempt=handling.row.attempts, exc_info=bare)
         elif state is State.WAITING:
             text = queue.describe(error)
             logger.warning("work_failed", attempt=handling.row.attempts, error=text)
@@ -283,6 +289,25 @@ class Worker:
             finally:
                 # It has a listener: nobody else may get it.
                 await connection.invalidate()
+
+
+async def recover(session: queue.Executes, kind: Kind, *, lease: timedelta) -> None:
+    """Take back what workers had that are gone."""
+    table = kind.model.__tablename__
+    for row in await queue.recover(session, kind.model, lease=lease):
+        if row.state is State.DEAD:
+            logger.error("work_dead", table=table, id=row.id, exc_info=GiveUpError(queue.LOST))
+        else:
+            logger.warning("work_recovered", table=table, id=row.id)
+
+
+def without_values(error: BaseException) -> Exception:
+    """For logs: its type by name, its first line, and where it was raised. What stands below the
+    first line, and in its causes, quotes payloads."""
+    kind = type(error)
+    bare = type(kind.__name__, (Exception,), {"__module__": kind.__module__})
+    made: Exception = bare(one_line(error))
+    return made.with_traceback(error.__traceback__)
 
 
 class Workforce:

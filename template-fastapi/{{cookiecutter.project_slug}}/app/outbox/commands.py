@@ -24,8 +24,10 @@ def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
         print(asyncio.run(show_message(load_settings(), options.number, payload=options.payload)))
 
     def retry(options: argparse.Namespace) -> None:
-        if bool(options.numbers) == bool(options.state):
-            raise SystemExit("Give the numbers of messages, or their --state.")
+        if bool(options.numbers) == bool(options.state or options.target):
+            raise SystemExit("Give either the numbers of messages or their --state.")
+        if options.target and not options.state:
+            raise SystemExit("Say also in which --state they are.")
         if options.numbers:
             print(asyncio.run(retry_messages(load_settings(), options.numbers)))
         else:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.db import now
 from app.errors import NotFoundError
 from app.jobs import queue
-from app.jobs.models import State
+from app.jobs.models import State, check_key
 from app.jobs.waking import enqueued
 from app.outbox.models import MOST_TYPE, OutboxMessage
 from app.settings import Settings
@@ -32,9 +32,10 @@ async def send(
     when it rolls back. `data` is JSON.
 
     Those with the same `order_key` leave one after the other. Raises LookupError for a target that
-    APP_OUTBOX_TARGETS does not have.
+    APP_OUTBOX_TARGETS does not have, ValueError for a type, data or a key that cannot be kept.
     """
     check_target(session.info.get("settings"), target)
+    check_key("order_key", order_key)
     if not 0 < len(event_type) <= MOST_TYPE:
         raise ValueError(f"The type of a message has 1 to {MOST_TYPE} characters.")
     moment = now()

@@ -17,12 +17,13 @@ from app.webhooks import service
 from app.webhooks.encryption import payload_of
 from app.webhooks.schemas import (
     Replayed,
+    ReplayFilter,
     WebhookEventDetail,
     WebhookEventPage,
     WebhookEventQuery,
     WebhookEventRead,
 )
-from app.webhooks.service import EVENTS, EventFilter, get_event
+from app.webhooks.service import EVENTS, get_event
 
 EventNumber = Annotated[int, Path(ge=1, le=LARGEST)]
 
@@ -67,9 +68,11 @@ async def read(
 
 
 @router.post("/replay")
-async def replay_matching(matching: EventFilter, session: Session) -> Replayed:
-    """What is finished and has its payload, the oldest first."""
-    return Replayed(replayed=await service.replay_matching(session, matching=matching))
+async def replay_matching(matching: ReplayFilter, session: Session) -> Replayed:
+    """What is finished and has its payload, the oldest first, up to 1000 at once."""
+    ids = await service.replayable(session, matching=matching, after=matching.after)
+    done = await service.replay(session, ids=ids)
+    return Replayed(replayed=len(done), last=ids[-1] if len(ids) == service.AT_ONCE else None)
 
 
 @router.post("/{event_number:int}/replay")

@@ -36,9 +36,10 @@ def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
         print(asyncio.run(show_event(load_settings(), options.number, payload=options.payload)))
 
     def replay(options: argparse.Namespace) -> None:
-        if bool(options.numbers) == bool(options.state):
-            raise SystemExit("Give the numbers of events, or their --state.")
-        print(asyncio.run(replay_events(load_settings(), options.numbers, matching_of(options))))
+        matching = matching_of(options)
+        if bool(options.numbers) == bool(matching.model_dump(exclude_none=True)):
+            raise SystemExit("Give either the numbers of events or their --state.")
+        print(asyncio.run(replay_events(load_settings(), options.numbers, matching)))
 
     def purge(options: argparse.Namespace) -> None:
         print(asyncio.run(purge_payloads(load_settings(), options.days, dead=options.dead)))
@@ -146,13 +147,14 @@ def shown_payload(body: bytes | None) -> list[str]:
 
 async def replay_events(settings: Settings, numbers: Sequence[int], matching: EventFilter) -> str:
     if not numbers:
-        count = 0
+        count = after = 0
         while True:
             async with transaction(settings) as session:
-                done = await service.replay_matching(session, matching=matching)
-            count += done
-            if done < service.AT_ONCE:
+                ids = await service.replayable(session, matching=matching, after=after)
+                count += len(await service.replay(session, ids=ids))
+            if len(ids) < service.AT_ONCE:
                 return f"{count} events are handled once more."
+            after = ids[-1]
     async with transaction(settings) as session:
         replayed = await service.replay(session, ids=numbers)
     left = ", ".join(str(one) for one in numbers if one not in replayed)

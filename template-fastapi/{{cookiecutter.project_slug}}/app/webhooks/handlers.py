@@ -19,14 +19,12 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import now
-from app.jobs.models import MAX_ATTEMPTS, State
+from app.jobs.models import MAX_ATTEMPTS, MOST_KEY, State
 from app.jobs.queue import Claimed
 from app.jobs.registry import GiveUpError, Kind, name_of, register
 from app.webhooks.encryption import payload_of
 from app.webhooks.models import WebhookEvent
 from app.webhooks.signatures.scheme import form_of, hash_of
-
-MOST_KEY = 200  # characters
 
 
 @dataclass(frozen=True)

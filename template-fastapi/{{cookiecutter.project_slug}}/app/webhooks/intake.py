@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Executable, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -24,6 +24,10 @@ from app.webhooks.models import WebhookEvent
 MOST_AT_ONCE = 200  # rows
 MOST_BYTES = 4_000_000  # of bodies at once
 PATIENCE = 10  # seconds; senders wait for 10 to 30
+
+# PostgreSQL's classes of states: data exceptions and violated constraints. SQLite has none.
+BAD_VALUES = ("22", "23")
+BAD_VALUE_ERRORS = (DataError, IntegrityError)
 
 EVENTS = WebhookEvent.__table__
 
@@ -142,7 +146,6 @@ class Intake:
 
 
 def is_refusal(error: Exception) -> bool:
-    """Of a value. What is locked, full or gone will refuse each of them, one after the other."""
-    if not isinstance(error, DBAPIError) or isinstance(error, OperationalError):
-        return False
-    return not error.connection_invalidated
+    """Of a value. What is locked, slow, full or gone will refuse each of them, one after the other."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return str(state)[:2] in BAD_VALUES if state else isinstance(error, BAD_VALUE_ERRORS)

@@ -4,6 +4,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.jobs.models import State
+from app.pagination import LARGEST
 from app.webhooks.service import WITHOUT_NUL, EventFilter
 
 
@@ -41,5 +42,10 @@ class WebhookEventQuery(EventFilter):
     limit: int = Field(default=50, ge=1, le=200)
 
 
+class ReplayFilter(EventFilter):
+    after: int = Field(default=0, ge=0, le=LARGEST, description="Only events with a higher id")
+
+
 class Replayed(BaseModel):
-    replayed: int = Field(description="At most 1000 at once: ask again while there are some")
+    replayed: int
+    last: int | None = Field(description="Ask again with it as `after`; null when that was all")

@@ -1,6 +1,6 @@
 """Operating webhooks: what has come, what became of it, and once more."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -34,8 +34,9 @@ class EventFilter(BaseModel):
 
     @property
     def conditions(self) -> list[ColumnElement[bool]]:
-        given = self.model_dump(include={"source", "event_type", "event_id", "state"})
-        return [EVENTS.c[name] == value for name, value in given.items() if value is not None]
+        given = self.model_dump(include={"source", "event_type", "event_id"})
+        conditions = [EVENTS.c[name] == value for name, value in given.items() if value is not None]
+        return [*conditions, queue.in_state(EVENTS, self.state)] if self.state else conditions
 
 
 async def get_event(session: AsyncSession, *, event_id: int) -> WebhookEvent:
@@ -73,19 +74,21 @@ async def replay_one(session: AsyncSession, *, event_id: int) -> None:
         raise UnprocessableError(f"It cannot be handled once more: it {reason}.")
 
 
-async def replay_matching(session: AsyncSession, *, matching: EventFilter) -> int:
-    """How many of up to `AT_ONCE`, the oldest first. Raises UnprocessableError without a state:
-    nobody means all that was ever done."""
+async def replayable(
+    session: AsyncSession, *, matching: EventFilter, after: int = 0
+) -> Sequence[int]:
+    """The ids of the next of them, up to `AT_ONCE`, the oldest first. Raises UnprocessableError
+    without a state: nobody means all that was ever done."""
     if matching.state not in queue.FINISHED:
         states = ", ".join(queue.FINISHED)
         raise UnprocessableError(f"Say in which state they are: {states}.")
     found = await session.scalars(
         select(EVENTS.c.id)
-        .where(*matching.conditions, EVENTS.c.body.is_not(None))
+        .where(*matching.conditions, EVENTS.c.body.is_not(None), EVENTS.c.id > after)
         .order_by(EVENTS.c.id)
         .limit(AT_ONCE)
     )
-    return len(await replay(session, ids=found.all()))
+    return found.all()
 
 
 async def purge(session: AsyncSession, *, before: datetime, dead: bool = False) -> int:

@@ -9,6 +9,7 @@ branch_labels = None
 depends_on = None
 
 OPEN = "state IN ('waiting', 'running')"
+RUNNING_IN_ORDER = "order_key IS NOT NULL AND state = 'running'"
 
 
 def upgrade() -> None:
@@ -51,11 +52,13 @@ def upgrade() -> None:
         (["state"], "state = 'dead'"),
         (["order_key", "id"], f"order_key IS NOT NULL AND {OPEN}"),
         (["finished_at"], "finished_at IS NOT NULL"),
+        (["order_key"], RUNNING_IN_ORDER),
     ):
         op.create_index(
             op.f(f"ix_jobs_{'_'.join(columns)}"),
             "jobs",
             columns,
+            unique=where == RUNNING_IN_ORDER,
             postgresql_where=sa.text(where),
             sqlite_where=sa.text(where),
         )

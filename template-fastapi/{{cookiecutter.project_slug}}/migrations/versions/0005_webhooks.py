@@ -9,6 +9,7 @@ branch_labels = None
 depends_on = None
 
 OPEN = "state IN ('waiting', 'running')"
+RUNNING_IN_ORDER = "order_key IS NOT NULL AND state = 'running'"
 
 
 def upgrade() -> None:
@@ -55,11 +56,13 @@ def upgrade() -> None:
         ("state", ["state"], "state = 'dead'"),
         ("order_key_id", ["order_key", "id"], f"order_key IS NOT NULL AND {OPEN}"),
         ("finished_at", ["finished_at"], "finished_at IS NOT NULL AND body IS NOT NULL"),
+        ("order_key", ["order_key"], RUNNING_IN_ORDER),
     ):
         op.create_index(
             op.f(f"ix_webhook_events_{name}"),
             "webhook_events",
             columns,
+            unique=where == RUNNING_IN_ORDER,
             postgresql_where=sa.text(where),
             sqlite_where=sa.text(where),
         )

@@ -9,6 +9,7 @@ branch_labels = None
 depends_on = None
 
 OPEN = "state IN ('waiting', 'running')"
+RUNNING_IN_ORDER = "order_key IS NOT NULL AND state = 'running'"
 
 
 def upgrade() -> None:
@@ -52,11 +53,13 @@ def upgrade() -> None:
         (["state"], "state = 'dead'"),
         (["order_key", "id"], f"order_key IS NOT NULL AND {OPEN}"),
         (["finished_at"], "finished_at IS NOT NULL"),
+        (["order_key"], RUNNING_IN_ORDER),
     ):
         op.create_index(
             op.f(f"ix_outbox_messages_{'_'.join(columns)}"),
             "outbox_messages",
             columns,
+            unique=where == RUNNING_IN_ORDER,
             postgresql_where=sa.text(where),
             sqlite_where=sa.text(where),
         )

@@ -216,6 +216,25 @@ async def test_nothing_is_taken_for_lost_while_many_messages_wait(
     assert sender.sent == [("jobs", one) for one in ids[:2]]
 
 
+async def test_what_was_taken_and_has_to_be_tried_again_is_sent_when_it_is_due(
+    quick: Settings, database: Database, waiting: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(celery_worker, "ON_ITS_WAY", 0)
+    app = create_app(quick)
+    async with app.router.lifespan_context(app):
+        sender = Kept(quick)
+        sweeper = Sweeper(app, sender)
+        job_id = await add(database, "waiting")
+        for attempts in (1, 2):
+            assert await sweeper.sweep() == 1
+            async with database.readers() as session:
+                lease = timedelta(minutes=1)
+                [row] = await queue.claim(session, Job, limit=1, lease=lease)
+                await queue.fail(session, Job, row, OSError("away"), after=timedelta())
+            assert row.attempts == attempts
+        assert sender.sent == [("jobs", job_id)] * 2
+
+
 async def test_the_sweeper_goes_on_until_it_is_told_to_stop(
     quick: Settings, database: Database, waiting: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,26 +302,30 @@ async def test_a_worker_that_stops_leaves_to_others_what_had_to_wait(
     assert await effects(database) == 1
 
 
-async def test_a_kind_that_has_its_share_of_the_places_goes_to_the_end_of_the_line(
+@pytest.mark.parametrize(("stopping", "done"), [(False, 5), (True, 2)])
+async def test_a_kind_that_has_its_share_of_the_places_keeps_no_other_waiting(
     quick: Settings,
     database: Database,
     bell: Bell,
     waiting: None,
     monkeypatch: pytest.MonkeyPatch,
+    stopping: bool,
+    done: int,
 ) -> None:
     monkeypatch.setitem(registry.KINDS, "jobs", replace(registry.KINDS["jobs"], share=0.5))
-    ids = [await add(database, "waiting") for _ in range(3)]
-    sender = Kept(quick)
-    bell.listeners.add(sender.send)
+    ids = [await add(database, "waiting", order_key=str(n) if n else None) for n in range(5)]
     worker = Worker(quick, bell)
+    worker.stopping = stopping
     async with worker.handlers():
-        await asyncio.gather(*(do_one(worker, "jobs", one) for one in ids))
-        assert await effects(database) == 2
-        await do_one(worker, "jobs", ids[2])
-    await sender.close()
+        two = [asyncio.create_task(do_one(worker, "jobs", one)) for one in ids[:2]]
+        await asyncio.sleep(0)
+        # Both places are taken: these do not wait for them.
+        for one in ids[2:]:
+            assert worker.free_for(registry.KINDS["jobs"]) == 0
+            await do_one(worker, "jobs", one)
+        await asyncio.gather(*two)
 
-    assert await effects(database) == 3
-    assert sender.sent == [("jobs", ids[2])]
+    assert await effects(database) == done
 
 
 async def test_doctor_says_whether_the_broker_answers(quick: Settings) -> None:

@@ -70,6 +70,26 @@ async def test_a_dead_workers_row_comes_back_after_its_lease(database: Database)
     assert (again.id, again.attempts, again.last_error) == (lost, 2, queue.LOST)
 
 
+{% if cookiecutter.database == "postgresql" %}
+async def test_what_two_workers_cannot_see_of_each_other_keeps_its_order(
+    database: Database,
+) -> None:
+    """A row with a lower id may be committed later, when the next one is being taken already."""
+    async with database.transactions() as first, database.transactions() as one:
+        first.add(Job(name="any", arguments={}, order_key="ann"))
+        await first.flush()
+        [second] = await fill(database, order_key="ann")
+        [taken] = await queue.claim(one, Job, limit=10, lease=LEASE)
+        assert taken.id == second
+        await first.commit()
+        other = asyncio.create_task(claim(database))
+        await asyncio.sleep(0.1)
+        await one.commit()
+
+    assert await other == []
+
+
+{% endif %}
 async def test_a_lease_that_ends_too_late_is_of_a_clock_that_was_put_back(
     database: Database,
 ) -> None:

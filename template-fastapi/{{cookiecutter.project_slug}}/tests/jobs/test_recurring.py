@@ -1,5 +1,6 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -12,7 +13,7 @@ from app.jobs.recurring import Clock, next_time
 from app.jobs.registry import CRONS, every
 from app.jobs.waking import Bell
 from tests.jobs.conftest import Works
-from tests.jobs.working import add, effects, finished, until, write_effect
+from tests.jobs.working import add, effects, finished, get, until, write_effect
 
 
 async def hourly() -> Clock:
@@ -26,6 +27,11 @@ async def hourly() -> Clock:
 async def make_due(database: Database, at: datetime) -> None:
     async with database.transactions.begin() as session:
         await session.execute(update(Schedule).values(due_at=at))
+
+
+async def change(database: Database, job_id: int, **values: Any) -> None:
+    async with database.transactions.begin() as session:
+        await session.execute(update(Job).where(Job.id == job_id).values(values))
 
 
 async def due_at(database: Database) -> datetime:
@@ -97,6 +103,41 @@ async def test_a_machines_clock_that_is_put_back_does_not_stop_it(database: Data
 
     assert await clock.tick(database) == 1
     assert await due_at(database) <= now() + timedelta(hours=1)
+
+
+async def test_what_is_due_waits_for_no_clock_that_is_put_back(database: Database) -> None:
+    clock = await hourly()
+    await clock.tick(database)
+    at_once, again, later = [await add(database, "hourly") for _ in range(3)]
+    future = now() + timedelta(hours=1)
+    await change(database, at_once, created_at=future, due_at=future)
+    await change(database, again, attempts=1, due_at=future + timedelta(seconds=30))
+    await change(database, later, due_at=future)
+
+    await clock.tick(database)
+    assert (await get(database, at_once)).due_at == future
+
+    clock.ahead += timedelta(hours=1)
+    await clock.tick(database)
+
+    assert (await get(database, at_once)).due_at <= now()
+    assert (await get(database, again)).due_at <= now()
+    assert (await get(database, later)).due_at == future
+
+
+async def test_what_is_committed_a_moment_after_the_clock_was_put_back_does_not_wait_either(
+    database: Database,
+) -> None:
+    clock = await hourly()
+    clock.ahead += timedelta(hours=1)
+    await clock.tick(database)
+    job_id = await add(database, "hourly")
+    future = now() + timedelta(hours=1)
+    await change(database, job_id, created_at=future, due_at=future)
+
+    await clock.tick(database)
+
+    assert (await get(database, job_id)).due_at <= now()
 
 
 async def test_workers_run_what_recurs(database: Database, works: Works) -> None:

@@ -10,6 +10,8 @@ from app.errors import NotFoundError
 from app.jobs import queue, registry, service
 from app.jobs.models import Job, State
 from app.jobs.registry import every, job, load_handlers
+from app.jobs.service import enqueue
+from app.jobs.waking import Bell
 from tests.jobs.working import add, get
 
 
@@ -75,6 +77,7 @@ async def test_with_a_unique_key_there_is_one_until_it_is_finished(
             r"The job mails.send: got an unexpected keyword argument 'cc'.",
         ),
         ({"to": {1}}, r"The arguments of mails.send are no JSON: .*set"),
+        ({"to": float("nan")}, r"The arguments of mails.send are no JSON: .*"),
     ],
 )
 async def test_arguments_that_cannot_work_are_refused_where_they_are_given(
@@ -82,6 +85,31 @@ async def test_arguments_that_cannot_work_are_refused_where_they_are_given(
 ) -> None:
     with pytest.raises(TypeError, match=sentence):
         await add(database, send, arguments=arguments)
+
+
+@pytest.mark.parametrize("name", ["unique_key", "order_key"])
+@pytest.mark.parametrize("key", ["", "x" * 201, "a\x00b"])
+async def test_a_key_that_some_databases_could_not_keep_is_refused(
+    database: Database, send: registry.Function, name: str, key: str
+) -> None:
+    with pytest.raises(ValueError, match=f"{name} has 1 to 200 characters"):
+        await add(database, send, arguments={"to": "ann"}, **{name: key})
+
+
+async def test_a_savepoint_in_between_does_not_ring_for_what_is_not_committed(
+    database: Database, send: registry.Function, bell: Bell
+) -> None:
+    rung: list[object] = []
+    ring = rung.append
+    bell.listeners.add(ring)
+    async with database.transactions.begin() as session:
+        await enqueue(session, send, {"to": "ann"})
+        async with session.begin_nested():
+            pass
+        assert not rung
+    bell.listeners.discard(ring)
+
+    assert len(rung) == 1
 
 
 async def test_a_job_that_nobody_knows_is_refused(database: Database) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import traceback
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -6,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from structlog.testing import capture_logs
 
 from app.db import Database, now
 from app.jobs import queue, registry
@@ -13,6 +15,7 @@ from app.jobs.models import Job, State
 from app.jobs.registry import GiveUpError, RetryError, job
 from app.jobs.service import enqueue
 from app.jobs.waking import Bell
+from app.jobs.worker import recover, without_values
 from app.main import create_app
 from app.settings import Settings
 from tests.jobs.conftest import Works
@@ -147,6 +150,57 @@ async def test_a_lease_is_renewed_for_as_long_as_a_handler_runs(
 
     assert done.attempts == 1
     assert await effects(database) == 1
+
+
+async def test_what_a_job_waited_for_was_cancelled_and_that_is_a_failure(
+    database: Database, works: Works
+) -> None:
+    @job(max_attempts=1)
+    async def work(session: AsyncSession) -> None:
+        gone = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        await gone
+
+    async with works():
+        [ended] = await finished(database, await add(database, work))
+
+    assert ended.state is State.DEAD
+    assert ended.last_error == "CancelledError"
+
+
+def refuse(told: str) -> None:
+    try:
+        int(told)
+    except ValueError as cause:
+        raise LookupError(f"No invoice.\nDETAIL: {told}") from cause
+
+
+def test_a_dead_job_is_logged_without_what_its_error_quotes() -> None:
+    quoted = "@".join(("ann", "example.com"))
+    with pytest.raises(LookupError) as refused:
+        refuse(quoted)
+
+    said = "".join(traceback.format_exception(without_values(refused.value)))
+
+    assert "LookupError: No invoice." in said
+    assert "in refuse" in said
+    assert quoted not in said
+
+
+async def test_what_ends_its_worker_is_dead_in_the_end_and_an_error(database: Database) -> None:
+    @job(max_attempts=1)
+    async def work(session: AsyncSession) -> None: ...
+
+    await add(database, work)
+    kind = registry.KINDS["jobs"]
+    async with database.readers() as session:
+        await queue.claim(session, Job, limit=1, lease=timedelta(seconds=-1))
+        with capture_logs() as logged:
+            await recover(session, kind, lease=timedelta(seconds=1))
+
+    [line] = logged
+    assert (line["event"], line["log_level"]) == ("work_dead", "error")
+    assert str(line["exc_info"]) == queue.LOST
 
 
 async def test_a_job_that_is_cancelled_while_it_runs_is_stopped(

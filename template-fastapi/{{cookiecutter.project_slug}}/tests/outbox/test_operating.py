@@ -162,8 +162,10 @@ async def test_a_sample_is_sent_to_a_target(
     [
         (["outbox-show", "999999"], "There is no message 999999"),
         (["outbox-retry", "999999"], "Messages 999999 are not finished, or there are none"),
-        (["outbox-retry"], "Give the numbers of messages, or their --state"),
-        (["outbox-retry", "1", "--state", "dead"], "Give the numbers of messages, or their"),
+        (["outbox-retry"], "Give either the numbers of messages or their --state"),
+        (["outbox-retry", "1", "--state", "dead"], "Give either the numbers of messages or"),
+        (["outbox-retry", "1", "--target", "shop"], "Give either the numbers of messages or"),
+        (["outbox-retry", "--target", "shop"], "Say also in which --state they are"),
         (["outbox-send", "n9n"], "There is no target n9n in APP_OUTBOX_TARGETS"),
         (["outbox-send", "n8n", "--type", ""], "The type of a message has 1 to 200 characters"),
     ],

@@ -10,6 +10,7 @@ from app.api_keys.service import issue_key
 {% endif %}
 from app.jobs.models import State
 from app.pagination import Cursor
+from app.webhooks import service
 from app.webhooks.models import WebhookEvent
 {% if cookiecutter.auth == "users" %}
 from tests.users.people import someone
@@ -158,6 +159,23 @@ async def test_many_are_handled_once_more(operating: AsyncClient, session: Async
     await add(session, "other", state=State.DEAD, event_type="order.sent")
     body = {"state": "dead", "event_type": "order.paid"}
 
-    assert (await operating.post("/webhook-events/replay", json=body)).json() == {"replayed": 3}
-    assert (await operating.post("/webhook-events/replay", json=body)).json() == {"replayed": 0}
+    all_three = await operating.post("/webhook-events/replay", json=body)
+    assert all_three.json() == {"replayed": 3, "last": None}
+    again = await operating.post("/webhook-events/replay", json=body)
+    assert again.json() == {"replayed": 0, "last": None}
     assert (await operating.post("/webhook-events/replay", json={})).status_code == 422
+
+
+async def test_who_asks_for_more_than_at_once_says_after_which(
+    operating: AsyncClient, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "AT_ONCE", 2)
+    first, second, third = [
+        (await add(session, str(number), state=State.DEAD)).id for number in range(3)
+    ]
+    body = {"state": "dead"}
+    some = (await operating.post("/webhook-events/replay", json=body)).json()
+    rest = await operating.post("/webhook-events/replay", json=body | {"after": some["last"]})
+
+    assert (some, first) == ({"replayed": 2, "last": second}, second - 1)
+    assert (rest.json(), third) == ({"replayed": 1, "last": None}, second + 1)

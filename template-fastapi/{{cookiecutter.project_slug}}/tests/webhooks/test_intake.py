@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 from pydantic import SecretStr
 from sqlalchemy import event as sqlalchemy_event
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 
@@ -137,23 +137,36 @@ async def test_one_that_cannot_be_kept_does_not_keep_the_others_out(
     assert {event.event_id for event in await events(database)} == {"0", "3", "4", "5"}
 
 
-async def test_a_database_that_is_locked_is_asked_once_for_all(
-    app: FastAPI, monkeypatch: pytest.MonkeyPatch
+class FullError(Exception):
+    """As PostgreSQL's driver raises it."""
+
+    sqlstate = "53100"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationalError("INSERT", {}, Exception("database is locked")),
+        DBAPIError("INSERT", {}, FullError("could not extend file")),
+    ],
+)
+async def test_a_database_that_is_locked_or_full_is_asked_once_for_all(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch, error: DBAPIError
 ) -> None:
     asked: list[int] = []
 
-    async def locked(self: Intake, rows: Sequence[object]) -> None:
+    async def refuse(self: Intake, rows: Sequence[object]) -> None:
         asked.append(len(rows))
-        raise OperationalError("INSERT", {}, Exception("database is locked"))
+        raise error
 
-    monkeypatch.setattr(Intake, "_insert", locked)
+    monkeypatch.setattr(Intake, "_insert", refuse)
     intake = Intake(app.state.database, app.state.workforce.bell)
     kept = [intake.keep(Event("shop", str(number), "", b"")) for number in range(50)]
     outcomes = await asyncio.gather(*kept, return_exceptions=True)
     await intake.close()
 
     assert asked == [50]
-    assert {type(outcome) for outcome in outcomes} == {OperationalError}
+    assert outcomes == [error] * 50
 
 
 async def test_a_source_that_is_unknown_or_has_no_secret_is_not_found(sender: AsyncClient) -> None:

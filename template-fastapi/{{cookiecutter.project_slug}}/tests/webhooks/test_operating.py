@@ -118,11 +118,30 @@ async def test_payloads_are_purged_each_day(
     assert [event.body for event in await events(database)] == [None]
 
 
+async def test_what_ends_again_meanwhile_is_not_replayed_for_ever(
+    sender: AsyncClient, database: Database, webhook_settings: Settings
+) -> None:
+    for number in range(3):
+        await send(sender, str(number))
+    await set_all(database, state=State.IGNORED, finished_at=now())
+    first, second, third = [event.id for event in await events(database)]
+    ignored = EventFilter(state=State.IGNORED)
+
+    async with database.readers() as session:
+        assert await service.replayable(session, matching=ignored) == [first, second, third]
+        assert await service.replayable(session, matching=ignored, after=second) == [third]
+
+
+def test_numbers_of_events_and_a_filter_are_not_given_together() -> None:
+    with pytest.raises(SystemExit, match="Give either the numbers of events or their --state"):
+        main(["webhook-replay", "17", "--source", "shop"])
+
+
 async def test_a_bulk_replay_asks_for_a_state(database: Database) -> None:
     async with database.transactions() as session:
         for state in (None, State.WAITING):
             with pytest.raises(UnprocessableError, match="Say in which state they are"):
-                await service.replay_matching(session, matching=EventFilter(state=state))
+                await service.replayable(session, matching=EventFilter(state=state))
 
 
 async def test_events_are_listed_and_shown_without_their_payload(
@@ -221,8 +240,8 @@ def test_the_commands_are_there(
     assert "0 events are handled once more." in capsys.readouterr().out
     for arguments, reason in (
         (["webhook-show", "999999"], "no webhook event"),
-        (["webhook-replay"], "Give the numbers"),
-        (["webhook-replay", "1", "--state", "dead"], "Give the numbers"),
+        (["webhook-replay"], "Give either the numbers"),
+        (["webhook-replay", "1", "--state", "dead"], "Give either the numbers"),
         (["webhook-send", "nobody"], "no source nobody with a secret"),
         (["webhook-list", "--source", "x" * 300], "No event has such"),
     ):

@@ -1,0 +1,152 @@
+"""`make faults`: faults of the FastAPI stack brought about for real, one after the other, and a table at the end."""
+
+import argparse
+import asyncio
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+from proof.faults import NotProved, disk
+from proof.faults.webhooks import FAULTS, SUBJECTS, Fault, Row, Subject, bring_about, subject
+from proof.generate import snapshot
+from proof.processes import end_all
+
+
+@dataclass
+class Run:
+    folder: Path
+    rounds: int
+    seed: str
+    console: Console
+    rows: list[Row] = field(default_factory=list)
+    not_proved: list[str] = field(default_factory=list)
+    stopped: bool = False
+
+    def subject(self, template: Path, database: str, broker: str, faults: Sequence[Fault]) -> None:
+        with self.console.status(f"{broker}, {database}: making the project ...") as status:
+            try:
+                with subject(template, self.folder / f"{broker}-{database}", database, broker) as one:
+                    for fault in faults:
+                        self._fault(fault, one, status)
+            except NotProved as error:
+                self._not_proved(f"{broker}, {database}", str(error))
+
+    def _fault(self, fault: Fault, subject: Subject, status: Status) -> None:
+        def say(text: str) -> None:
+            status.update(f"{subject.name}: {fault.name}: {text}")
+
+        say("starting")
+        # Each by itself can be had again, whatever else is asked for.
+        seed = f"{self.seed} {subject.name} {fault.name}"
+        try:
+            row = asyncio.run(bring_about(fault, subject, rounds=self.rounds, seed=seed, say=say))
+        except NotProved as error:
+            self._not_proved(f"{subject.name}: {fault.name}", str(error))
+            return
+        self.rows.append(row)
+        verdict = "[red]FAILED[/red]" if row.wrong else "[green]passed[/green]"
+        self.console.print(f"{verdict}  {row.seconds:5.0f} s  {subject.name}: {fault.name}")
+        for sentence in row.wrong:
+            self.console.print(f"        {sentence}", markup=False)
+
+    def _not_proved(self, what: str, reason: str) -> None:
+        self.not_proved.append(what)
+        self.console.print(f"[yellow]NOT PROVED[/yellow]      {what}: {reason}.")
+
+    @property
+    def failed(self) -> list[Row]:
+        return [row for row in self.rows if row.wrong]
+
+    def table(self) -> Table:
+        table = Table(title="What became of events")
+        table.add_column("project")
+        table.add_column("fault")
+        for name in COLUMNS:
+            table.add_column(name, justify="right")
+        for row in self.rows:
+            numbers = numbers_of(row)
+            table.add_row(row.subject, row.fault, *numbers, style="red" if row.wrong else "")
+        return table
+
+
+COLUMNS = (
+    "rounds",
+    "sent",
+    "acknowledged",
+    "kept without answer",
+    "effects",
+    "doubled",
+    "lost",
+    "stuck",
+    "half-done",
+    "recovered in",
+)
+
+
+def numbers_of(row: Row) -> list[str]:
+    outcome = row.outcome
+    lists = (outcome.doubled, outcome.lost, outcome.stuck, outcome.half_done)
+    counts = (row.rounds, outcome.sent, outcome.acknowledged, outcome.kept_without_answer, outcome.effects)
+    return [*map(str, counts), *(str(len(ids)) for ids in lists), f"{row.recovery:.1f} s"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m proof.faults",
+        description="Kill processes, stop servers, fill disks and move clocks under a FastAPI project that receives"
+        " webhooks, and count what became of each event.",
+    )
+    parser.add_argument("--rounds", type=int, default=20, help="of each kill; of what takes longer, a quarter")
+    parser.add_argument("--only", choices=FAULTS, action="append", help="one fault; may be given several times")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"))
+    parser.add_argument("--broker", choices=("embedded", "redis", "rabbitmq"))
+    parser.add_argument("--seed", default=secrets.token_hex(3), help="of all that is random (default: a new one)")
+    parser.add_argument("--keep", action="store_true", help="the logs, also when nothing was wrong")
+    options = parser.parse_args()
+    disk.enter_namespace()
+    console = Console(soft_wrap=True, highlight=False)
+    subjects = [
+        (database, broker)
+        for database, broker in SUBJECTS
+        if options.database in (None, database) and options.broker in (None, broker)
+    ]
+    faults = [FAULTS[name] for name in options.only or FAULTS]
+    chosen = {pair: [fault for fault in faults if fault.concerns(*pair)] for pair in subjects}
+    if not any(chosen.values()):
+        parser.error("There is no such fault of such a project: leave out --database, --broker or --only.")
+    console.print(f"Seed {options.seed}; the same again: make faults SEED={options.seed}")
+    folder = Path(tempfile.mkdtemp(prefix="proof-faults-"))
+    folder.chmod(0o755)  # PostgreSQL may run as another user
+    run = Run(folder, options.rounds, options.seed, console)
+    try:
+        (folder / "template").mkdir()
+        template = snapshot(folder / "template")
+        for pair, wanted in chosen.items():
+            if wanted:
+                run.subject(template, *pair, wanted)
+    except KeyboardInterrupt:
+        console.print("[yellow]Stopped.[/yellow]")
+        run.stopped = True
+    finally:
+        end_all()
+    if run.rows:
+        console.print(run.table())
+    for what in run.not_proved:
+        console.print(f"[yellow]NOT PROVED[/yellow]: {what}")
+    if run.failed or options.keep:
+        console.print(f"What the processes said is in {folder}.")
+        return 1
+    shutil.rmtree(folder, ignore_errors=True)
+    return 130 if run.stopped else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
