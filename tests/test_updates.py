@@ -226,7 +226,10 @@ def test_who_may_use_a_service_can_be_changed_later(template: Path, tmp_path: Pa
         with databases.new_database() if database == "postgresql" else nullcontext("sqlite:///app.db") as url:
             (project / ".env").write_text(f"APP_ENVIRONMENT=development\nAPP_SECRET_KEY=x\nAPP_DATABASE_URL={url}\n")
             # Outside of the project, where it would be committed with each update.
-            packages = {"UV_PROJECT_ENVIRONMENT": str(tmp_path / "packages"), "PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
+            packages = {
+                "UV_PROJECT_ENVIRONMENT": str(tmp_path / "packages"),
+                "PYTHONPYCACHEPREFIX": str(tmp_path / "cache"),
+            }
             alone = clean_environment(**packages)
             for auth in ("users", "api_key", "none"):
                 update(project, auth=auth)
