@@ -1,3 +1,4 @@
+import logging
 import os
 {% if cookiecutter.database == "postgresql" %}
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -45,9 +46,14 @@ def no_settings_of_this_machine() -> None:
 @pytest.fixture(autouse=True)
 def logs_as_before() -> Iterator[None]:
     """Where a test's commands log to is closed with the test: nobody else may write there."""
-    before = structlog.get_config()
+    root = logging.getLogger()
+    before, level = structlog.get_config(), root.level
     yield
     structlog.configure(**before)
+    root.setLevel(level)
+    for handler in list(root.handlers):
+        if type(handler) is logging.StreamHandler:
+            root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
