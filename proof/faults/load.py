@@ -74,7 +74,7 @@ class Load:
         followed = self._random.random() < FOLLOWED
         data = {
             # Of the handler, in seconds: before its first statement, and in its transaction.
-            "before": self._random.choice((0, 0, 0.05, 0.3)),
+            "before": self._random.choice((0, 0, 0.05, 0.3, 1)),
             "inside": self._random.choice((0, 0.002, 0.01)),
             "followed": followed,
             "text": "x" * int(self._random.expovariate(1 / 500)),

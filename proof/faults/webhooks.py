@@ -294,7 +294,7 @@ async def bring_about(fault: Fault, subject: Subject, *, rounds: int, seed: str,
             outcome,
             max(trial.recovered, default=0),
             time.monotonic() - began,
-            [*wrong, *trial.wrong, *outcome.violations],
+            list(dict.fromkeys([*wrong, *trial.wrong, *outcome.violations])),
             folder,
         )
 
