@@ -14,6 +14,10 @@ prove:  ## every variant, 3-way: stop and resume as you like (FRESH=1, JOBS=n, S
 	$(RUN) python -m proof $(if $(FRESH),--fresh) $(if $(JOBS),--jobs $(JOBS)) $(if $(STRENGTH),--strength $(STRENGTH)) \
 		$(if $(ONLY),--only '$(ONLY)')
 
+faults:  ## kill, restart, fill and empty what webhooks live on (ROUNDS=20, ONLY=kill-web, DATABASE=sqlite, BROKER=redis, SEED=x)
+	$(RUN) python -m proof.faults $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(DATABASE),--database $(DATABASE)) $(if $(BROKER),--broker $(BROKER)) $(if $(SEED),--seed $(SEED))
+
 bench:  ## measure generation, the first green test, and the generated service
 	$(RUN) python -m benchmarks
 
@@ -27,5 +31,5 @@ sync:  ## make what is made from questions/ and hooks/ (cookiecutter.json, the t
 	$(RUN) python scripts/sync.py
 	$(RUN) python -m scripts.options_table
 
-.PHONY: help demo test prove bench container lint sync
+.PHONY: help demo test prove faults bench container lint sync
 .DEFAULT_GOAL := help

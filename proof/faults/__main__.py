@@ -15,9 +15,9 @@ from rich.status import Status
 from rich.table import Table
 
 from proof.faults import NotProved, disk
-from proof.faults.webhooks import FAULTS, SUBJECTS, Fault, Row, Subject, bring_about, subject
+from proof.faults.webhooks import FAULTS, SUBJECTS, Fault, Row, Subject, bring_about, installed
 from proof.generate import snapshot
-from proof.processes import end_all
+from proof.processes import CommandFailed, end_all
 
 
 @dataclass
@@ -28,18 +28,19 @@ class Run:
     console: Console
     rows: list[Row] = field(default_factory=list)
     not_proved: list[str] = field(default_factory=list)
+    failed: bool = False
     stopped: bool = False
 
-    def subject(self, template: Path, database: str, broker: str, faults: Sequence[Fault]) -> None:
+    def prove(self, template: Path, database: str, broker: str, faults: Sequence[Fault]) -> None:
         with self.console.status(f"{broker}, {database}: making the project ...") as status:
             try:
-                with subject(template, self.folder / f"{broker}-{database}", database, broker) as one:
+                with installed(template, self.folder / f"{broker}-{database}", database, broker) as subject:
                     for fault in faults:
-                        self._fault(fault, one, status)
+                        self._bring_about(fault, subject, status)
             except NotProved as error:
                 self._not_proved(f"{broker}, {database}", str(error))
 
-    def _fault(self, fault: Fault, subject: Subject, status: Status) -> None:
+    def _bring_about(self, fault: Fault, subject: Subject, status: Status) -> None:
         def say(text: str) -> None:
             status.update(f"{subject.name}: {fault.name}: {text}")
 
@@ -50,44 +51,46 @@ class Run:
             row = asyncio.run(bring_about(fault, subject, rounds=self.rounds, seed=seed, say=say))
         except NotProved as error:
             self._not_proved(f"{subject.name}: {fault.name}", str(error))
-            return
-        self.rows.append(row)
-        verdict = "[red]FAILED[/red]" if row.wrong else "[green]passed[/green]"
-        self.console.print(f"{verdict}  {row.seconds:5.0f} s  {subject.name}: {fault.name}")
-        for sentence in row.wrong:
-            self.console.print(f"        {sentence}", markup=False)
+        except (CommandFailed, TimeoutError) as error:
+            self.failed = True
+            self.console.print(f"[red]FAILED[/red]           {subject.name}: {fault.name}: it did not start")
+            self.console.print(str(error), markup=False)
+        else:
+            self.rows.append(row)
+            self.failed |= bool(row.wrong)
+            verdict = "[red]FAILED[/red]" if row.wrong else "[green]passed[/green]"
+            self.console.print(f"{verdict}  {row.seconds:5.0f} s  {subject.name}: {fault.name}")
+            for sentence in row.wrong:
+                self.console.print(f"                 {sentence}", markup=False)
 
     def _not_proved(self, what: str, reason: str) -> None:
         self.not_proved.append(what)
-        self.console.print(f"[yellow]NOT PROVED[/yellow]      {what}: {reason}.")
+        self.console.print(f"[yellow]NOT PROVED[/yellow]       {what}: {reason}.")
 
-    @property
-    def failed(self) -> list[Row]:
-        return [row for row in self.rows if row.wrong]
-
-    def table(self) -> Table:
+    def print_table(self) -> None:
+        # Wider than some terminals, which then break its lines: better than numbers that are cut off.
+        self.console.width = max(self.console.width, 120)
         table = Table(title="What became of events")
-        table.add_column("project")
-        table.add_column("fault")
+        for name in ("project", "fault"):
+            table.add_column(name, no_wrap=True)
         for name in COLUMNS:
             table.add_column(name, justify="right")
         for row in self.rows:
-            numbers = numbers_of(row)
-            table.add_row(row.subject, row.fault, *numbers, style="red" if row.wrong else "")
-        return table
+            table.add_row(row.subject, row.fault, *numbers_of(row), style="red" if row.wrong else "")
+        self.console.print(table)
 
 
 COLUMNS = (
     "rounds",
     "sent",
-    "acknowledged",
-    "kept without answer",
+    "acknow-\nledged",
+    "kept, not\nanswered",
     "effects",
     "doubled",
     "lost",
     "stuck",
-    "half-done",
-    "recovered in",
+    "half-\ndone",
+    "recovered\nafter",
 )
 
 
@@ -95,7 +98,14 @@ def numbers_of(row: Row) -> list[str]:
     outcome = row.outcome
     lists = (outcome.doubled, outcome.lost, outcome.stuck, outcome.half_done)
     counts = (row.rounds, outcome.sent, outcome.acknowledged, outcome.kept_without_answer, outcome.effects)
-    return [*map(str, counts), *(str(len(ids)) for ids in lists), f"{row.recovery:.1f} s"]
+    return [f"{count:,}" for count in (*counts, *map(len, lists))] + [f"{row.recovery:.1f} s"]
+
+
+def whole_number(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def main() -> int:
@@ -104,7 +114,7 @@ def main() -> int:
         description="Kill processes, stop servers, fill disks and move clocks under a FastAPI project that receives"
         " webhooks, and count what became of each event.",
     )
-    parser.add_argument("--rounds", type=int, default=20, help="of each kill; of what takes longer, a quarter")
+    parser.add_argument("--rounds", type=whole_number, default=20, help="of each kill; of what takes longer, a quarter")
     parser.add_argument("--only", choices=FAULTS, action="append", help="one fault; may be given several times")
     parser.add_argument("--database", choices=("sqlite", "postgresql"))
     parser.add_argument("--broker", choices=("embedded", "redis", "rabbitmq"))
@@ -131,21 +141,23 @@ def main() -> int:
         template = snapshot(folder / "template")
         for pair, wanted in chosen.items():
             if wanted:
-                run.subject(template, *pair, wanted)
+                run.prove(template, *pair, wanted)
     except KeyboardInterrupt:
         console.print("[yellow]Stopped.[/yellow]")
         run.stopped = True
     finally:
         end_all()
     if run.rows:
-        console.print(run.table())
+        run.print_table()
     for what in run.not_proved:
         console.print(f"[yellow]NOT PROVED[/yellow]: {what}")
     if run.failed or options.keep:
         console.print(f"What the processes said is in {folder}.")
-        return 1
-    shutil.rmtree(folder, ignore_errors=True)
-    return 130 if run.stopped else 0
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    if run.stopped:
+        return 130
+    return 1 if run.failed or not run.rows else 0
 
 
 if __name__ == "__main__":

@@ -47,13 +47,15 @@ class Load:
     def start(self) -> None:
         self._senders = [asyncio.create_task(self._send_for_ever()) for _ in range(SENDERS)]
 
-    async def stop(self) -> None:
+    async def stop(self) -> int:
+        """How many events are refused or get no answer to the end."""
         self._stopping = True
-        await asyncio.wait(self._senders, timeout=PATIENCE)
+        _, late = await asyncio.wait(self._senders, timeout=PATIENCE)
         self.cancel()
         for ended in await asyncio.gather(*self._senders, return_exceptions=True):
             if isinstance(ended, Exception):
                 raise ended
+        return len(late)
 
     def cancel(self) -> None:
         for sender in self._senders:
@@ -72,7 +74,7 @@ class Load:
         followed = self._random.random() < FOLLOWED
         data = {
             # Of the handler, in seconds: before its first statement, and in its transaction.
-            "before": self._random.choice((0, 0, 0.05, 0.3)),
+            "before": self._random.choice((0, 0, 0.05, 0.3, 1)),
             "inside": self._random.choice((0, 0.002, 0.01)),
             "followed": followed,
             "text": "x" * int(self._random.expovariate(1 / 500)),

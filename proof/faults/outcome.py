@@ -124,7 +124,7 @@ def outcome_of(sent: Sequence[Sent], evidence: Evidence) -> Outcome:
         acknowledged=sum(one.acknowledged for one in sent),
         kept_without_answer=sum(one.event in events and not one.acknowledged for one in sent),
         effects=sum(count for (source, _), count in effects.items() if source == LENDER.name),
-        doubled=[event_id for (_, event_id), count in effects.items() if count > 1],
+        doubled=list(dict.fromkeys(event_id for (_, event_id), count in effects.items() if count > 1)),
         lost=lost,
         stuck=stuck,
         half_done=half_done,

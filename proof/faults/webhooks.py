@@ -52,7 +52,7 @@ class Subject:
 
 
 @contextmanager
-def subject(template: Path, folder: Path, database: str, broker: str) -> Iterator[Subject]:
+def installed(template: Path, folder: Path, database: str, broker: str) -> Iterator[Subject]:
     """Raises NotProved where there is no such broker."""
     if broker != "embedded" and (reason := brokers.why_not(broker)):
         raise NotProved(reason)
@@ -80,7 +80,7 @@ class Trial:
     subject: Subject
     service: Service
     evidence: Evidence
-    random: Random
+    seed: str
     rounds: int
     say: Callable[[str], None]
     server: OwnServer | None = None
@@ -88,10 +88,13 @@ class Trial:
     small_disk: SmallDisk | None = None
     recovered: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    random: Random = field(init=False)
+    load: Load = field(init=False)
     _recovering: list["asyncio.Task[None]"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.load = Load(self.service.port, self.random, RATE)
+        self.random = Random(self.seed)  # noqa: S311 - nobody gains from guessing it
+        self.load = Load(self.service.port, Random(f"{self.seed} load"), RATE)  # noqa: S311
 
     async def each_round(self, rounds: int) -> AsyncIterator[None]:
         for number in range(1, rounds + 1):
@@ -121,7 +124,8 @@ class Trial:
     async def settle(self) -> None:
         """Stop the load, and wait until nothing is left to do, and a moment longer."""
         self.say("waiting for what is left")
-        await self.load.stop()
+        if refused := await self.load.stop():
+            self.wrong.append(f"{refused} events were still refused at the end.")
         await asyncio.gather(*self._recovering)
         end = time.monotonic() + RECOVERS_WITHIN
         while await asyncio.to_thread(open_at_all, self.evidence) and time.monotonic() < end:
@@ -278,6 +282,8 @@ async def bring_about(fault: Fault, subject: Subject, *, rounds: int, seed: str,
         wrong += refusals(trial.load)
         wrong += [f"The process {name} ended by itself." for name in trial.service.ended()]
         trial.service.kill_all()
+        if trial.server is not None:
+            await asyncio.to_thread(trial.server.start)
         outcome = await asyncio.to_thread(outcome_of, trial.load.sent, trial.evidence)
         if subject.database == "sqlite" and (trial.evidence.ask("PRAGMA integrity_check") != [("ok",)]):
             wrong.append("The file of the database is damaged.")
@@ -288,7 +294,7 @@ async def bring_about(fault: Fault, subject: Subject, *, rounds: int, seed: str,
             outcome,
             max(trial.recovered, default=0),
             time.monotonic() - began,
-            [*wrong, *trial.wrong, *outcome.violations],
+            list(dict.fromkeys([*wrong, *trial.wrong, *outcome.violations])),
             folder,
         )
 
@@ -296,6 +302,8 @@ async def bring_about(fault: Fault, subject: Subject, *, rounds: int, seed: str,
 def refusals(load: Load) -> list[str]:
     """Whoever cannot keep an event says so, with 503; anything else is a mistake of ours or of the service."""
     answers = Counter(status for sent in load.sent for status in sent.answers)
+    if not load.acknowledged:
+        return ["Nothing was acknowledged."]
     bad = {status: count for status, count in answers.items() if status not in (200, 503, None)}
     return [f"{count} requests were answered with {status}." for status, count in bad.items()]
 
@@ -339,5 +347,4 @@ async def prepared(
         service = await stack.enter_async_context(Service(subject.project, folder, environment, names))
         evidence = Evidence(url)
         await asyncio.to_thread(evidence.create_effects)
-        chance = Random(seed)  # noqa: S311 - nobody gains from guessing it
-        yield Trial(subject, service, evidence, chance, rounds, say, server, own_clock, small_disk)
+        yield Trial(subject, service, evidence, seed, rounds, say, server, own_clock, small_disk)

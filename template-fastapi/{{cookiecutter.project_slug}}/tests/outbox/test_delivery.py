@@ -24,7 +24,7 @@ from app.outbox.targets import targets_of
 from app.settings import Settings
 from tests.jobs.working import running
 from tests.outbox.sending import SECRETS, ended, get, resolve, send, tried
-from tests.receiver import Answer, Receiver
+from tests.receiver import Answer, Receiver, taken
 
 
 @pytest.fixture
@@ -268,6 +268,33 @@ async def test_a_name_that_leads_elsewhere_a_moment_later_is_asked_once(
 
     assert asked == ["localhost"]
     assert receiver.headers[0]["host"] == f"localhost:{receiver.port}"
+
+
+async def test_an_address_of_ipv6_and_headers_of_ours_go_over_the_line_as_they_should(
+    outbox_settings: Settings,
+    database: Database,
+    bell: Bell,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    agents: list[str] = []
+
+    def keeps_agents(handler: BaseHTTPRequestHandler) -> None:
+        agents.extend(handler.headers.get_all("User-Agent", []))
+        taken(handler)
+
+    receiver.answers = [keeps_agents]
+    resolve(monkeypatch, ["127.0.0.1"])
+    url, headers = f"http://[::1]:{receiver.port}/hook", {"User-Agent": "shop"}
+    target = {"url": url, "secrets": SECRETS, "allow_private": True, "headers": headers}
+    bell.settings = outbox_settings.model_copy(
+        update={"outbox_targets": targets_of({"n8n": target})}
+    )
+    async with running(bell.settings, bell):
+        await ended(database, await send(database))
+
+    assert receiver.headers[0]["host"] == f"[::1]:{receiver.port}"
+    assert agents == ["shop"]
 
 
 @pytest.mark.usefixtures("working")
