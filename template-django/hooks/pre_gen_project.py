@@ -203,6 +203,7 @@ QUESTIONS = r'''{
     "{#- ci_gitlab: the GitLab CI pipeline -#}\n{% if (ci | default(\"github\")) != \"gitlab\" %}\n.gitlab-ci.yml\n{% endif %}",
     "{#- schools: the example, one real feature to copy from or to delete -#}\n{% if not (example | default(true)) %}\napps/schools\ntests/browser.py\ntests/schools\n{% endif %}",
     "{#- email_login: users without a user name -#}\n{% if (login | default(\"email\")) != \"email\" %}\napps/users/managers.py\n{% endif %}",
+    "{#- celery_redis: what Celery's Redis needs -#}\n{% if (broker | default(\"embedded\")) != \"redis\" %}\napps/jobs/redis.py\ntests/jobs/test_redis.py\n{% endif %}",
     "{#- token: one API token for each user -#}\n{% if (api_auth | default(\"token\")) != \"token\" %}\napps/users/bearer.py\napps/users/revocation.py\napps/users/token.py\ntests/users/test_token.py\n{% endif %}",
     "{#- jwt: short-lived API tokens with rotation -#}\n{% if (api_auth | default(\"token\")) != \"jwt\" %}\napps/users/jwt.py\napps/users/keys.py\ntests/users/test_jwt.py\n{% endif %}",
     "{#- accounts: sign-up, verification, reset, social login, MFA -#}\n{% if not (accounts | default(false)) %}\napps/accounts\nconfig/accounts.py\ntests/accounts\n{% endif %}",

@@ -2,6 +2,10 @@
 jobs soon. What it loses is sent again, and what it brings twice is done once.
 """
 
+{% if cookiecutter.broker == "redis" %}
+from ssl import CERT_REQUIRED
+
+{% endif %}
 from django.conf import settings
 
 broker_url = settings.BROKER_URL
@@ -33,6 +37,9 @@ worker_hijack_root_logger = False
 broker_transport_options: dict[str, object] = {"polling_interval": 0.02}
 {% if cookiecutter.broker == "redis" %}
 if broker_url.startswith("redis"):
+    broker_transport = "apps.jobs.redis:Transport"
+    # Unless it is told so, Celery takes any certificate.
+    broker_use_ssl = {"ssl_cert_reqs": CERT_REQUIRED} if broker_url.startswith("rediss") else False
     broker_transport_options = {
         # A message comes back when it was not acknowledged for this long. That it comes back
         # while a long task still runs does no harm: whose lease is alive is left alone.

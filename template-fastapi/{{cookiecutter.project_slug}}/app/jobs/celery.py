@@ -6,6 +6,7 @@ done once.
 
 import asyncio
 from collections.abc import Collection
+from ssl import CERT_REQUIRED
 from typing import Any, Literal
 
 import structlog
@@ -49,7 +50,8 @@ def celery_of(settings: Settings) -> Celery:
 
 
 def transport(settings: Settings) -> dict[str, Any]:
-    if settings.broker_url.get_secret_value().startswith("amqp"):
+    url = settings.broker_url.get_secret_value()
+    if url.startswith("amqp"):
         return {
             # Replicated, and on disk before a publisher is told that it is kept.
             "task_default_queue_type": "quorum",
@@ -69,7 +71,12 @@ def transport(settings: Settings) -> dict[str, Any]:
         "socket_timeout": 5,
         "socket_keepalive": True,
     }
-    return {"broker_transport_options": options}
+    return {
+        "broker_transport": "app.jobs.redis:Transport",
+        "broker_transport_options": options,
+        # Unless it is told so, Celery takes any certificate.
+        "broker_use_ssl": {"ssl_cert_reqs": CERT_REQUIRED} if url.startswith("rediss") else False,
+    }
 
 
 class Sender:
