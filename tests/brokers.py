@@ -7,21 +7,23 @@ from contextlib import contextmanager
 
 import pytest
 
-from proof.brokers import own, why_not
+from proof.brokers import Broker, own, why_not
 
 GIVEN = {"redis": "TEST_REDIS_URL", "rabbitmq": "TEST_RABBITMQ_URL"}
 
 
 @contextmanager
-def found_or_own(name: str) -> Iterator[str]:
-    """Its URL, empty for `embedded`. Skips the test, with a sentence, where there is none."""
+def found_or_own(name: str) -> Iterator[tuple[str, Broker | None]]:
+    """Its URL, empty for `embedded`, and the broker when it is our own. Skips the test, with a sentence, where there is
+    none.
+    """
     if name == "embedded":
-        yield ""
+        yield "", None
     elif not (reason := why_not(name)):
         with own(name) as broker:
-            yield broker.url
+            yield broker.url, broker
     elif url := os.environ.get(GIVEN[name], ""):
-        yield url
+        yield url, None
     else:
         sentence = f"NOT PROVED with {name}: {reason}, and {GIVEN[name]} is not set"
         warnings.warn(sentence, stacklevel=2)

@@ -1,9 +1,13 @@
 """Layer 1 of the proof."""
 
+import re
+from typing import Any
+
 import pytest
+import yaml
 
 from proof.arrays import Factors, Row, cover, missing, rotate
-from proof.files import MOST_COMBINATIONS, FilesReport, check_every_file, template_files
+from proof.files import MOST_COMBINATIONS, FilesReport, check_every_file, rendered_tree, template_files
 from proof.generate import ROOT
 from proof.questions import Questionnaire
 
@@ -28,8 +32,27 @@ def test_every_path_of_a_piece_exists_in_the_template() -> None:
 
 
 def test_only_a_few_files_depend_on_more_answers_than_can_be_combined(report: FilesReport) -> None:
-    # README.md and pyproject.toml of both stacks, FastAPI's compose.yml and .env.example, and Django's settings.
-    assert len(report.sampled) <= 7, f"more than {MOST_COMBINATIONS} combinations: {report.sampled}"
+    # README.md and pyproject.toml of both stacks, FastAPI's compose.yml, .env.example and page on AWS, and Django's
+    # settings.
+    assert len(report.sampled) <= 8, f"more than {MOST_COMBINATIONS} combinations: {report.sampled}"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"auth": "none", "jobs": False, "webhooks": [], "outbox": False, "rate_limits": False, "observability": []},
+        {"auth": "users", "jobs": True, "outbox": True, "rate_limits": True, "broker": "redis"},
+        {"webhooks": ["hmac"], "observability": ["metrics", "traces", "sentry"], "database": "postgresql"},
+    ],
+)
+def test_what_is_offered_in_the_example_of_settings_reaches_the_containers(given: dict[str, Any]) -> None:
+    answers = QUESTIONNAIRE.accepted({"stack": "fastapi", "project_slug": "my-service", "container": True} | given)
+    assert answers is not None
+    tree = rendered_tree(QUESTIONNAIRE, answers)
+    offered = set(re.findall(r"^(?:# )?(APP_\w+)=", tree[".env.example"], re.MULTILINE))
+    passed = yaml.safe_load(tree["compose.yml"])["x-app"]["environment"]
+
+    assert offered <= passed.keys()
 
 
 def test_a_covering_array_leaves_no_combination_out() -> None:

@@ -1,7 +1,5 @@
 """Workers killed, brokers stopped and emptied, messages repeated: with real processes, in generated projects."""
 
-import os
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from proof.brokers import Broker, own, why_not
+from proof.brokers import Broker
 from proof.faults import django as faults
 from proof.faults.django import Figures, Subject
 from proof.generate import with_copier
 from proof.postgres import Server
 from proof.processes import clean_environment, run
+from tests.brokers import GIVEN, found_or_own
 
 # Each broker with a database it goes with; together they are all of both.
 DATABASES = {"embedded": "sqlite", "redis": "postgresql", "rabbitmq": "postgresql"}
-GIVEN = {"redis": "TEST_REDIS_URL", "rabbitmq": "TEST_RABBITMQ_URL"}
 LEASE = 3  # seconds; a project's own is 10
 LONGEST_RECOVERY = 15  # seconds from kill -9 to the effect, with the lease that a project has
 
@@ -51,17 +49,7 @@ def setup(request: pytest.FixtureRequest, template: Path, tmp_path_factory: pyte
     name: str = request.param
     database = DATABASES[name]
     with ExitStack() as stack:
-        broker, url = None, ""
-        if name in GIVEN:
-            url = os.environ.get(GIVEN[name], "")
-            if reason := why_not(name):
-                if not url:
-                    sentence = f"NOT PROVED with {name}: {reason}, and {GIVEN[name]} is not set"
-                    warnings.warn(sentence, stacklevel=1)
-                    pytest.skip(sentence)
-            else:
-                broker = stack.enter_context(own(name))
-                url = broker.url
+        url, broker = stack.enter_context(found_or_own(name))
         folder = tmp_path_factory.mktemp(name)
         answers = {
             "stack": "django",

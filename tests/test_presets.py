@@ -86,7 +86,7 @@ def test_a_preset_takes_a_day_of_webhooks_and_does_each_once(preset: Path, templ
     with ExitStack() as stack:
         stack.callback(databases.stop)
         database_url = stack.enter_context(databases.new_database())
-        broker_url = stack.enter_context(found_or_own(answers["broker"]))
+        broker_url, _ = stack.enter_context(found_or_own(answers["broker"]))
         words = {name: str(answer) for name, answer in answers.items()}
         receiver = stack.enter_context(traffic.receiving(project, senders, words, database_url, broker_url))
         requests = traffic.a_day(senders, Random(preset.stem))  # noqa: S311 (the same events each time)

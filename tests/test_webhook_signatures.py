@@ -201,6 +201,41 @@ def test_twilio_signs_json_by_its_hash(schemes: dict[str, ModuleType]) -> None:
         assert outcome(schemes, "twilio", body, headers, [TOKEN], url=(url,)) is None
 
 
+@pytest.mark.parametrize("entered", [URL, f"{URL}?a=b%20c&d", f"{URL}#rc=5", f"{URL}?a=b#rc=5"])
+@pytest.mark.parametrize("json_body", [True, False])
+def test_the_url_of_a_source_is_good_for_what_twilio_sends_to_it(
+    schemes: dict[str, ModuleType], entered: str, json_body: bool
+) -> None:
+    validator = RequestValidator(TOKEN)
+    source = schemes["twilio"].TwilioSource(type="twilio", secrets=[TOKEN], url=entered)
+    signed = entered.partition("#")[0]
+    form: dict[str, Any] = {} if json_body else FORMS[0]
+    if json_body:
+        signed += f"{'&' if '?' in signed else '?'}bodySHA256={validator.compute_hash(BODY)}"
+    headers = {"x-twilio-signature": validator.compute_signature(signed, fields(form))}
+    assert validator.validate(signed, BODY if json_body else fields(form), headers["x-twilio-signature"])
+
+    seen = signed.replace(URL, "http://web:8000/webhooks/sms")
+    body = BODY if json_body else urlencode(form)
+    delivery = schemes["scheme"].Delivery(body.encode(), headers, seen)
+    assert source.verify(delivery, at=time.time())
+    for other in (body + "x", body[1:]):
+        changed = schemes["scheme"].Delivery(other.encode(), headers, seen)
+        with pytest.raises(schemes["scheme"].BadSignatureError):
+            source.verify(changed, at=time.time())
+
+
+def test_twilio_signs_with_a_shared_key_what_we_refuse(schemes: dict[str, ModuleType]) -> None:
+    validator = RequestValidator(TOKEN)
+    signature = validator.compute_signature(URL, fields(FORMS[0]), "HMAC_SHA256")
+    headers = {
+        "X-Twilio-Signature": signature,
+        "X-Twilio-Webhooks-Signature-Settings": "key=webhooks_sharedkey_1,algorithm=HMAC_SHA256",
+    }
+    assert validator.validate(URL, fields(FORMS[0]), signature, "HMAC_SHA256")
+    assert outcome(schemes, "twilio", urlencode(FORMS[0]), headers, [TOKEN], url=(URL,)) is None
+
+
 def test_samples_of_projects_are_accepted_by_the_libraries(schemes: dict[str, ModuleType]) -> None:
     now = time.time()
     source = schemes["stripe"].StripeSource(type="stripe", secrets=[SECRET])

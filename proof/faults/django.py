@@ -125,8 +125,10 @@ for line in sys.stdin:
     name, arguments = json.loads(line)
     began = time.monotonic()
     answer = globals()[name](*arguments)
-    # On a line of its own, also where another thread has written half of one to the log.
-    print("\\nANSWER", json.dumps([answer, time.monotonic() - began]), flush=True)
+    # On a line of its own, also where another thread has written half of one to the log; in one piece, since print
+    # writes each argument by itself and lets others in between.
+    sys.stdout.write(f"\\nANSWER {json.dumps([answer, time.monotonic() - began])}\\n")
+    sys.stdout.flush()
 """,
 }
 

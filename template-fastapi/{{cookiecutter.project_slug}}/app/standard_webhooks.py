@@ -10,7 +10,8 @@ PREFIX = "whsec_"
 
 def key_of(secret: str) -> bytes:
     """Raises ValueError when it is not in base64."""
-    text = secret.removeprefix(PREFIX).rstrip("=")
+    # Some show it with the version of the signatures in front.
+    text = secret.removeprefix("v1,").removeprefix(PREFIX).rstrip("=")
     try:
         # Some leave the padding out.
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
+from urllib.parse import urlsplit
 
 import httpcore2
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -87,9 +88,12 @@ async def post(target: Target, row: Claimed) -> httpcore2.Response:
     knows a proxy of the environment, or keeps the connection."""
     body, timestamp = row.body.encode(), str(int(now().timestamp()))
     signatures = [signature_of(key, row.message_id, timestamp, body) for key in target.keys]
+    url = target.url.get_secret_value()
     headers: dict[bytes | str, bytes | str] = {
         "connection": "close",
         "content-type": "application/json",
+        # The library leaves out the brackets around an address of IPv6.
+        "host": urlsplit(url).netloc,
         "user-agent": "webhooks",
         **{name: value.get_secret_value() for name, value in target.headers.items()},
         "webhook-id": row.message_id,
@@ -101,7 +105,7 @@ async def post(target: Target, row: Claimed) -> httpcore2.Response:
         httpcore2.AsyncConnectionPool(certificates(), network_backend=network) as pool,
         pool.stream(
             "POST",
-            target.url.get_secret_value(),
+            url,
             headers=headers,
             content=body,
             extensions={"timeout": {"connect": target.timeout}},

@@ -3,10 +3,8 @@ from uuid import uuid4
 from sqlalchemy import String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.jobs.models import Work
+from app.jobs.models import MOST_KEY, Work
 from app.named_settings import MOST_NAME
-
-MOST_TYPE = 200  # characters
 
 
 def new_message_id() -> str:
@@ -22,5 +20,5 @@ class OutboxMessage(Work):
     # The same for each attempt: by it the receiver knows a repetition.
     message_id: Mapped[str] = mapped_column(String(40), default=new_message_id)
     target: Mapped[str] = mapped_column(String(MOST_NAME))
-    event_type: Mapped[str] = mapped_column(String(MOST_TYPE))
+    event_type: Mapped[str] = mapped_column(String(MOST_KEY))
     body: Mapped[str] = mapped_column(Text)

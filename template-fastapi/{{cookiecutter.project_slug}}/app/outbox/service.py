@@ -11,7 +11,7 @@ from app.errors import NotFoundError
 from app.jobs import queue
 from app.jobs.models import State, check_key
 from app.jobs.waking import enqueued
-from app.outbox.models import MOST_TYPE, OutboxMessage
+from app.outbox.models import OutboxMessage
 from app.settings import Settings
 
 MESSAGES = OutboxMessage.__table__
@@ -36,8 +36,7 @@ async def send(
     """
     check_target(session.info.get("settings"), target)
     check_key("order_key", order_key)
-    if not 0 < len(event_type) <= MOST_TYPE:
-        raise ValueError(f"The type of a message has 1 to {MOST_TYPE} characters.")
+    check_key("The type of a message", event_type)
     moment = now()
     content = {"type": event_type, "timestamp": moment.isoformat(), "data": dict(data)}
     values = {
@@ -64,7 +63,7 @@ def check_target(settings: Settings | None, target: str) -> None:
 def messages(*, state: State | None = None, target: str | None = None) -> Select[Any]:
     found = select(OutboxMessage)
     if state:
-        found = found.where(OutboxMessage.state == state)
+        found = found.where(queue.in_state(MESSAGES, state))
     if target:
         found = found.where(OutboxMessage.target == target)
     return found

@@ -74,9 +74,15 @@ class Target(BaseModel):
             content = text.get_secret_value()
             if not HEADER.fullmatch(name) or not (content.isascii() and content.isprintable()):
                 raise ValueError("one of its headers is none: take printable ASCII")
+            if content != content.strip():
+                raise ValueError("one of its headers begins or ends with a space: take it away")
             if name.lower() in OURS or name.lower().startswith("webhook-"):
                 raise ValueError(f"its header {name} is one that messages have already")
-        return value
+        # In small letters, so that one of ours is replaced, not sent beside it.
+        headers = {name.lower(): text for name, text in value.items()}
+        if len(headers) < len(value):
+            raise ValueError("one of its headers is there twice, in small letters and in others")
+        return headers
 
     @property
     def keys(self) -> list[str]:

@@ -4,7 +4,7 @@ import hmac
 import json
 import logging
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -24,7 +24,7 @@ from app.outbox.targets import targets_of
 from app.settings import Settings
 from tests.jobs.working import running
 from tests.outbox.sending import SECRETS, ended, get, resolve, send, tried
-from tests.receiver import Answer, Receiver
+from tests.receiver import Answer, Receiver, taken
 
 
 @pytest.fixture
@@ -270,6 +270,33 @@ async def test_a_name_that_leads_elsewhere_a_moment_later_is_asked_once(
     assert receiver.headers[0]["host"] == f"localhost:{receiver.port}"
 
 
+async def test_an_address_of_ipv6_and_headers_of_ours_go_over_the_line_as_they_should(
+    outbox_settings: Settings,
+    database: Database,
+    bell: Bell,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    agents: list[str] = []
+
+    def keeps_agents(handler: BaseHTTPRequestHandler) -> None:
+        agents.extend(handler.headers.get_all("User-Agent", []))
+        taken(handler)
+
+    receiver.answers = [keeps_agents]
+    resolve(monkeypatch, ["127.0.0.1"])
+    url, headers = f"http://[::1]:{receiver.port}/hook", {"User-Agent": "shop"}
+    target = {"url": url, "secrets": SECRETS, "allow_private": True, "headers": headers}
+    bell.settings = outbox_settings.model_copy(
+        update={"outbox_targets": targets_of({"n8n": target})}
+    )
+    async with running(bell.settings, bell):
+        await ended(database, await send(database))
+
+    assert receiver.headers[0]["host"] == f"[::1]:{receiver.port}"
+    assert agents == ["shop"]
+
+
 @pytest.mark.usefixtures("working")
 async def test_of_several_addresses_one_has_to_answer(
     database: Database, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
@@ -301,13 +328,6 @@ async def test_a_proxy_of_the_environment_is_not_asked(
     assert (await ended(database, await send(database))).attempts == 1
 
 
-@pytest.fixture
-def logs_as_before(settings: Settings) -> Iterator[None]:
-    yield
-    logs.configure(settings)
-
-
-@pytest.mark.usefixtures("logs_as_before")
 async def test_not_even_a_debugging_log_has_urls_or_signatures(
     outbox_settings: Settings,
     database: Database,
@@ -339,7 +359,13 @@ async def test_a_target_that_there_is_not_is_refused_where_it_is_named(database:
 
 @pytest.mark.parametrize(
     ("event_type", "data"),
-    [("", {}), ("x" * 201, {}), ("lead.won", {"at": now()}), ("lead.won", {"is": float("nan")})],
+    [
+        ("", {}),
+        ("x" * 201, {}),
+        ("lead\x00", {}),
+        ("lead.won", {"at": now()}),
+        ("lead.won", {"is": float("nan")}),
+    ],
 )
 async def test_what_cannot_be_sent_is_refused_where_it_is_said(
     database: Database, event_type: str, data: dict[str, object]

@@ -50,6 +50,18 @@ def test_the_type_may_stand_in_a_header() -> None:
     assert source(type_header="X-GitHub-Event").verify(delivery, at=NOW).type == "push"
 
 
+def test_a_type_that_is_not_signed_makes_no_other_event() -> None:
+    shop = source(type_header="X-Shopify-Topic")
+    signature = {"x-signature": digest().hex()}
+    created, paid = (
+        shop.verify(Delivery(BODY, signature | {"x-shopify-topic": topic}), at=NOW)
+        for topic in ("orders/create", "orders/paid")
+    )
+
+    assert (created.type, paid.type) == ("orders/create", "orders/paid")
+    assert created.id == paid.id
+
+
 def test_old_and_new_secrets_are_good_while_they_are_changed() -> None:
     old = digest(key="old").hex()
     both = f"{old}, {digest().hex()}"

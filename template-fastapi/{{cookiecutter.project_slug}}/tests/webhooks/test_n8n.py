@@ -6,15 +6,28 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from app.named_settings import MistakesError
 from app.webhooks.signatures.n8n import N8nSource
 from app.webhooks.signatures.scheme import BadSignatureError, Delivery, Identity
+from app.webhooks.sources import sources_of
 from tests.webhooks.sending import SECRET
 
 BODY = b'{"id": "42", "type": "lead.created"}'
 HASH = f"sha256:{hashlib.sha256(BODY).hexdigest()}"
 HOUR = 3600
-PEM = "-----BEGIN PUBLIC KEY-----\n" + "A" * 64 + "\n-----END PUBLIC KEY-----\n"
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+EC = ec.generate_private_key(ec.SECP256R1())
+
+
+def pem_of(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+    public = key.public_key()
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+PEM = pem_of(RSA)
 
 
 def source(auth: str, **fields: Any) -> N8nSource:
@@ -52,6 +65,36 @@ def test_each_way_that_n8n_authenticates_is_known() -> None:
         assert check(one, headers) == Identity(HASH, "lead.created")
 
 
+@pytest.mark.parametrize(("algorithm", "key"), [("RS256", RSA), ("ES256", EC)])
+def test_a_token_of_a_private_key_is_known_by_its_public_one(
+    algorithm: str, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+) -> None:
+    one = source("jwt", secrets=[pem_of(key)], jwt_algorithm=algorithm)
+    signed = jwt.encode({"exp": later(60)}, key, algorithm=algorithm)
+
+    assert check(one, {"authorization": f"Bearer {signed}"}) == Identity(HASH, "lead.created")
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"auth": "basic"}, 'has a secret that is not user:password, as auth "basic" wants it'),
+        ({"auth": "jwt", "secrets": ["a", PEM]}, "is no key for HS256: take a passphrase"),
+        ({"auth": "jwt", "jwt_algorithm": "RS256"}, "is no key for RS256: take the public key in"),
+        ({"auth": "jwt", "jwt_algorithm": "ES384"}, "is no key for ES384: take the public key in"),
+        (
+            {"auth": "jwt", "jwt_algorithm": "ES256", "secrets": [PEM]},
+            "is no key for ES256: take the public key in",
+        ),
+    ],
+)
+def test_a_secret_that_could_never_fit_is_refused_at_the_start(
+    fields: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(MistakesError, match=sentence):
+        sources_of({"n8n": {"type": "n8n", "secrets": [SECRET]} | fields})
+
+
 def test_the_id_is_a_configured_field() -> None:
     assert check(source("header", id_field="id"), {"x-webhook-secret": SECRET}).id == "42"
 
@@ -68,7 +111,7 @@ def test_old_and_new_secrets_are_good_while_they_are_changed() -> None:
         ("header", {}),
         ("header", {"x-webhook-secret": "é"}),
         ("header", {"x-webhook-secret": SECRET[:-1]}),
-        ("basic", {"authorization": basic(SECRET + "x")}),
+        ("basic", {"authorization": basic(f"n8n:{SECRET}x")}),
         ("basic", {"authorization": "Basic é"}),
         ("jwt", {}),
         ("jwt", {"authorization": "Bearer a.b.c"}),
@@ -82,7 +125,7 @@ def test_old_and_new_secrets_are_good_while_they_are_changed() -> None:
 )
 def test_what_is_forged_or_expired_is_refused(auth: str, headers: dict[str, str]) -> None:
     with pytest.raises(BadSignatureError):
-        check(source(auth), headers)
+        check(source(auth, secrets=[f"n8n:{SECRET}"] if auth == "basic" else [SECRET]), headers)
 
 
 def test_a_body_that_was_encoded_anew_does_not_fit_its_hmac() -> None:

@@ -53,9 +53,10 @@ def test_what_was_signed_is_its_event(at: float, prefix: str) -> None:
     assert check(signed(at=at, prefix=prefix)) == Identity("msg_1", "contact.created")
 
 
-def test_a_secret_may_stand_without_its_prefix() -> None:
+def test_a_secret_may_stand_without_its_prefix_or_with_a_version() -> None:
     assert check(signed(), secret().removeprefix("whsec_")).id == "msg_1"
     assert check(signed(), secret().rstrip("=")).id == "msg_1"
+    assert check(signed(), f"v1,{secret()}").id == "msg_1"
 
 
 def test_old_and_new_secrets_are_good_while_they_are_changed() -> None:

@@ -8,8 +8,10 @@ import pytest
 from httpx2 import AsyncClient
 
 from app.db import Database
+from app.named_settings import MistakesError
 from app.webhooks.signatures.scheme import BadSignatureError, Delivery, Identity
 from app.webhooks.signatures.twilio import TwilioSource
+from app.webhooks.sources import sources_of
 from tests.webhooks.sending import NOW, SECRET, events
 
 URL = "https://api.example.com/webhooks/twilio"
@@ -90,6 +92,34 @@ def test_the_url_that_was_entered_at_twilio_may_be_set() -> None:
     assert check(signed(url=f"{URL}?a=b", seen=f"{inside}?a=b"), url=URL)
     with pytest.raises(BadSignatureError):
         check(signed(seen=inside))
+
+
+@pytest.mark.parametrize("inside", ["http://web:8000/sms", "http://web:8000/sms?a=b&via=proxy"])
+def test_a_url_that_was_entered_with_a_query_or_a_fragment_is_good_for_forms_and_json(
+    inside: str,
+) -> None:
+    entered = f"{URL}?a=b#rc=5"
+    assert check(signed(url=f"{URL}?a=b", seen=inside), url=entered)
+
+    body = b"[]"
+    added = f"bodySHA256={hashlib.sha256(body).hexdigest()}"
+    seen = f"{inside}{'&' if '?' in inside else '?'}{added}"
+    headers = {"x-twilio-signature": signature(f"{URL}?a=b&{added}", {})}
+    assert check(Delivery(body, headers, seen), url=entered)
+    headers = {"x-twilio-signature": signature(f"{URL}?{seen.partition('?')[2]}", {})}
+    assert check(Delivery(body, headers, seen), url=f"{URL}#rc=5")
+
+
+def test_a_sample_is_signed_for_the_url_that_was_entered() -> None:
+    sample = source(url=f"{URL}#rc=5").sample("", "SM1", url="http://web:8000/sms", at=NOW)
+
+    assert check(sample, url=URL).id == "SM1:received"
+
+
+@pytest.mark.parametrize("url", ["www.example.com/sms", "https://[/sms", "https:///sms"])
+def test_a_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(MistakesError, match="must be as entered at Twilio, such as https://"):
+        sources_of({"sms": {"type": "twilio", "secrets": [SECRET], "url": url}})
 
 
 def test_old_and_new_tokens_are_good_while_they_are_changed() -> None:

@@ -4,10 +4,10 @@ body that a Crypto node made. Only the last one signs what is sent; the others s
 
 import base64
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import jwt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from app.webhooks.signatures.scheme import (
     BadSignatureError,
@@ -44,6 +44,14 @@ def check_jwt(delivery: Delivery, secrets: Sequence[str], *, name: str, algorith
     raise BadSignatureError("The token is not valid, or no longer.")
 
 
+def fits(secret: str, algorithm: str) -> bool:
+    try:
+        jwt.get_algorithm_by_name(algorithm).prepare_key(secret)
+    except (jwt.PyJWTError, TypeError, ValueError):
+        return False
+    return True
+
+
 class N8nSource(Source):
     """Its secrets: for header its values, for basic user:password, for jwt passphrases (or public
     keys in PEM, for RS and ES), for hmac keys of the Crypto node."""
@@ -59,6 +67,16 @@ class N8nSource(Source):
     # record that changes: without one it is a hash of the body.
     id_field: str = ""
     type_field: str = "type"
+
+    @model_validator(mode="after")
+    def have_keys(self) -> Self:
+        if self.auth == "basic" and not all(":" in key for key in self.keys):
+            raise ValueError('has a secret that is not user:password, as auth "basic" wants it')
+        if self.auth == "jwt" and not all(fits(key, self.jwt_algorithm) for key in self.keys):
+            symmetric = self.jwt_algorithm.startswith("HS")
+            kind = "a passphrase" if symmetric else "the public key in PEM"
+            raise ValueError(f"has a secret that is no key for {self.jwt_algorithm}: take {kind}")
+        return self
 
     @property
     def header_name(self) -> str:

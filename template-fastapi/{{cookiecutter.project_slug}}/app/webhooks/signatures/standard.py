@@ -1,4 +1,4 @@
-"""Standard Webhooks: https://www.standardwebhooks.com (Svix, OpenAI, Resend, Supabase and others)
+"""Standard Webhooks: https://www.standardwebhooks.com (Svix, OpenAI, Resend and others)
 
 `webhook-id`, `webhook-timestamp`, and `webhook-signature: v1,BASE64 v1,BASE64`: each v1 is the
 HMAC-SHA256 of id, timestamp and raw body with dots between them. Svix says svix- for webhook-.

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
 
+from pydantic import field_validator
+
 from app.webhooks.signatures.scheme import (
     Answer,
     BadSignatureError,
@@ -84,15 +86,32 @@ class TwilioSource(Source):
     type: Literal["twilio"]
     url: str = ""
 
-    def verify(self, delivery: Delivery, *, at: float) -> Identity:
-        return verify(self._as_entered(delivery), self.keys)
+    @field_validator("url")
+    @classmethod
+    def be_a_web_address(cls, value: str) -> str:
+        try:
+            url = urlsplit(value)
+        except ValueError:
+            url = urlsplit("nowhere")
+        if value and not (url.scheme in PORTS and url.netloc):
+            raise ValueError(
+                "its url must be as entered at Twilio, such as https://www.example.com/sms"
+            )
+        return value
 
-    def _as_entered(self, delivery: Delivery) -> Delivery:
+    def verify(self, delivery: Delivery, *, at: float) -> Identity:
+        url = self._as_entered(delivery.url)
+        return verify(Delivery(delivery.body, delivery.headers, url), self.keys)
+
+    def _as_entered(self, seen: str) -> str:
+        """Twilio adds bodySHA256 to the query that was entered, and signs nothing behind a #."""
         if not self.url:
-            return delivery
-        query = urlsplit(delivery.url).query
-        url = f"{self.url}?{query}" if query and "?" not in self.url else self.url
-        return Delivery(delivery.body, delivery.headers, url)
+            return seen
+        entered, query = urlsplit(self.url), seen.partition("?")[2]
+        if entered.query:
+            hashes = parse_qs(query).get("bodySHA256", [])
+            query = "&".join([entered.query, *(f"bodySHA256={one}" for one in hashes)])
+        return entered._replace(query=query, fragment="").geturl()
 
     def sample(self, event_type: str, event_id: str, *, url: str, at: float) -> Delivery:
         fields = [
@@ -104,6 +123,6 @@ class TwilioSource(Source):
         ]
         headers = {
             "content-type": "application/x-www-form-urlencoded",
-            "x-twilio-signature": signature_of(self.keys[0], self.url or url, fields),
+            "x-twilio-signature": signature_of(self.keys[0], self._as_entered(url), fields),
         }
         return Delivery(urlencode(fields).encode(), headers, url)
