@@ -8,8 +8,10 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
@@ -70,13 +72,15 @@ class Run:
     def print_table(self) -> None:
         # Wider than some terminals, which then break its lines: better than numbers that are cut off.
         self.console.width = max(self.console.width, 120)
-        table = Table(title="What became of events")
-        for name in ("project", "fault"):
-            table.add_column(name, no_wrap=True)
+        table = Table(title="What became of events", box=box.SIMPLE_HEAD)
+        table.add_column("fault", no_wrap=True)
         for name in COLUMNS:
-            table.add_column(name, justify="right")
-        for row in self.rows:
-            table.add_row(row.subject, row.fault, *numbers_of(row), style="red" if row.wrong else "")
+            table.add_column(name, justify="right", no_wrap=True)
+        for subject, rows in groupby(self.rows, lambda row: row.subject):
+            table.add_row(f"[bold]{subject}[/bold]")
+            for row in rows:
+                table.add_row(row.fault, *numbers_of(row), style="red" if row.wrong else "")
+            table.add_section()
         self.console.print(table)
 
 
@@ -102,10 +106,9 @@ def numbers_of(row: Row) -> list[str]:
 
 
 def whole_number(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError("give a whole number above 0")
+    return int(text)
 
 
 def main() -> int:
