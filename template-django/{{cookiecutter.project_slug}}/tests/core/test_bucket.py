@@ -129,6 +129,8 @@ def test_what_the_store_answers_is_said_in_words(
 def test_without_any_credentials_the_store_refuses_us(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
 
     said = refusals(make_bucket(access_key=None, secret_key=None))
 
