@@ -14,14 +14,16 @@ from uuid import uuid4
 import psutil
 
 from benchmarks.figures import Figure, Options, environment
-from benchmarks.service import POOL, Load, load, production
+from benchmarks.service import Load, bare, load, production, service
 from proof.generate import with_cookiecutter
 from proof.postgres import Server
-from proof.processes import CommandFailed, free_port, kill, run, server, start
+from proof.processes import CommandFailed, kill, run, start
 from proof.senders import Evidence, Hmac, add_probe, sources
 
 HERE = Path(__file__).parent
 SENDER = Hmac("lender")
+SETTINGS = {"APP_WEBHOOK_SOURCES": sources([SENDER]), "APP_EMBEDDED_WORKER": "false"}
+OF_SENDER = {"SECRET": SENDER.secret, "HEADER": SENDER.header}
 MOST = 15_000  # events a second, more than anybody takes here
 RATES = {"postgresql": 1000, "sqlite": 500}  # events a second that a worker has to keep up with
 MANY = 200_000  # events after which memory is looked at again
@@ -65,7 +67,7 @@ def _database(server: Server, database: str, project: Path) -> Iterator[str]:
         url = f"sqlite:///{project.parent / uuid4().hex}.db"
         if database == "postgresql":
             url = stack.enter_context(server.new_database())
-        run(["uv", "run", "just", "migrate"], project, _settings(url))
+        run(["uv", "run", "just", "migrate"], project, production(url, 0) | SETTINGS)
         Evidence(url).create_effects()
         yield url
 
@@ -73,10 +75,10 @@ def _database(server: Server, database: str, project: Path) -> Iterator[str]:
 def _taking(options: Options, database: str, project: Path, url: str) -> Iterator[Figure]:
     homes = {}
     with contextlib.ExitStack() as stack:
-        homes["service"] = stack.enter_context(_service(project, url))
+        homes["service"] = stack.enter_context(service(project, url, **SETTINGS))
         if database == "postgresql":
-            homes["limit"] = stack.enter_context(_other("limit", project, url))
-            homes["background"] = stack.enter_context(_other("background", project, url))
+            homes["limit"] = stack.enter_context(bare("limit", project, url, **OF_SENDER))
+            homes["background"] = stack.enter_context(bare("background", project, url, **OF_SENDER))
         taken: dict[str, list[Load]] = {name: [] for name in homes}
         for home in homes.values():
             _send(options, home, 1)
@@ -87,7 +89,7 @@ def _taking(options: Options, database: str, project: Path, url: str) -> Iterato
     if "background" in taken:
         yield _figure(f"{database}: intake, and BackgroundTasks instead", taken["service"], taken["background"])
     half = median(one.requests for one in taken["service"]) / 2
-    with _service(project, url) as home:
+    with service(project, url, **SETTINGS) as home:
         loads = [_send(options, home, options.seconds, half) for _ in range(options.rounds)]
     yield _figure(f"{database}: intake at half load", loads)
 
@@ -96,7 +98,7 @@ def _working(options: Options, database: str, project: Path, url: str) -> Figure
     """Events come at a fixed rate, and a worker, a process of its own, does them meanwhile."""
     evidence = Evidence(url)
     seconds = 4 * options.seconds
-    with _service(project, url) as home, _worker(project, url):
+    with service(project, url, **SETTINGS) as home, _worker(project, url):
         load = _send(options, home, seconds, RATES[database])
         ended = time.monotonic()
         left = evidence.states().get("waiting", 0)
@@ -115,7 +117,7 @@ def _working(options: Options, database: str, project: Path, url: str) -> Figure
 def _memory(options: Options, database: str, project: Path, url: str) -> Figure:
     """Of the web process, in which nothing may be left of what went through."""
     sizes, sent = [], 0
-    with _service(project, url) as home:
+    with service(project, url, **SETTINGS) as home:
         while sent < MANY:
             sent += int(_send(options, home, options.seconds).requests * options.seconds)
             sizes.append(_megabytes(home))
@@ -131,40 +133,14 @@ def _megabytes(home: str) -> float:
     return float(sum(psutil.Process(pid).memory_info().rss for pid in pids)) / 1e6
 
 
-def _settings(url: str, port: int = 0) -> dict[str, str]:
-    return production(url, port) | {"APP_WEBHOOK_SOURCES": sources([SENDER]), "APP_EMBEDDED_WORKER": "false"}
-
-
-@contextlib.contextmanager
-def _service(project: Path, url: str) -> Iterator[str]:
-    port = free_port()
-    home = f"http://127.0.0.1:{port}"
-    with server(["uv", "run", "just", "start"], project, _settings(url, port), f"{home}/health/ready"):
-        yield home
-
-
 @contextlib.contextmanager
 def _worker(project: Path, url: str) -> Iterator[None]:
     with (project.parent / "worker.log").open("w") as log:
-        process = start(["uv", "run", "just", "worker"], project, _settings(url), log.fileno())
+        process = start(["uv", "run", "just", "worker"], project, production(url, 0) | SETTINGS, log.fileno())
         try:
             yield
         finally:
             kill(process)
-
-
-@contextlib.contextmanager
-def _other(name: str, project: Path, url: str) -> Iterator[str]:
-    """One of our own applications, on the project's Python, server and driver."""
-    port = free_port()
-    home = f"http://127.0.0.1:{port}"
-    folder = project.parent / name
-    folder.mkdir()
-    command = ["uv", "run", "--project", str(project), "--with", "orjson", "uvicorn", f"{name}:app"]
-    command += ["--app-dir", str(HERE), "--port", str(port), "--log-level", "warning", "--no-server-header"]
-    more = {"DATABASE_URL": url, "POOL_SIZE": POOL, "SECRET": SENDER.secret, "HEADER": SENDER.header}
-    with server(command, folder, environment(**more), f"{home}/health/live"):
-        yield home
 
 
 def _send(options: Options, home: str, seconds: int, rate: float | None = None) -> Load:

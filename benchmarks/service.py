@@ -69,10 +69,10 @@ def _measure(options: Options, database: str, url: str) -> Iterator[Figure]:
     run(["uv", "sync"], project, environment())
     run(["uv", "run", "just", "migrate"], project, production(url, 0))
     with contextlib.ExitStack() as stack:
-        homes = {"service": stack.enter_context(_service(project, url))}
+        homes = {"service": stack.enter_context(service(project, url))}
         _fill(homes["service"])
         if database == "postgresql":
-            homes["limit"] = stack.enter_context(_limit(project, url))
+            homes["limit"] = stack.enter_context(bare("limit", project, url))
         for what, (path, *more) in REQUESTS.items():
             taken: dict[str, list[Load]] = {name: [] for name in homes}
             for home in homes.values():
@@ -95,23 +95,25 @@ def production(url: str, port: int) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _service(project: Path, url: str) -> Iterator[str]:
+def service(project: Path, url: str, **more: str) -> Iterator[str]:
+    """As in production, with more settings than it needs."""
     port = free_port()
     home = f"http://127.0.0.1:{port}"
-    with server(["uv", "run", "just", "start"], project, production(url, port), f"{home}/health/ready"):
+    settings = production(url, port) | more
+    with server(["uv", "run", "just", "start"], project, settings, f"{home}/health/ready"):
         yield home
 
 
 @contextlib.contextmanager
-def _limit(project: Path, url: str) -> Iterator[str]:
-    """On the project's own Python, server and driver."""
+def bare(name: str, project: Path, url: str, **more: str) -> Iterator[str]:
+    """One of our own applications, on the project's Python, server and driver."""
     port = free_port()
     home = f"http://127.0.0.1:{port}"
-    folder = project.parent / "limit"
+    folder = project.parent / name
     folder.mkdir()
-    command = ["uv", "run", "--project", str(project), "--with", "orjson", "uvicorn", "limit:app"]
+    command = ["uv", "run", "--project", str(project), "--with", "orjson", "uvicorn", f"{name}:app"]
     command += ["--app-dir", str(HERE), "--port", str(port), "--log-level", "warning", "--no-server-header"]
-    with server(command, folder, environment(DATABASE_URL=url, POOL_SIZE=POOL), f"{home}/health/live"):
+    with server(command, folder, environment(DATABASE_URL=url, POOL_SIZE=POOL, **more), f"{home}/health/live"):
         yield home
 
 

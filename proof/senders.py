@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import asyncpg
 import stripe
 from standardwebhooks.webhooks import Webhook as StandardWebhook
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # it has no types
 
 Data = Mapping[str, str | int | float]
 EventKey = tuple[str, str]  # source and event_id, as webhook_events has them

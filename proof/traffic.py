@@ -93,7 +93,7 @@ def receiving(
     home = f"http://127.0.0.1:{port}"
     environment = clean_environment(
         APP_ENVIRONMENT="production",
-        APP_SECRET_KEY="a key that only the proof uses, of enough characters",  # noqa: S106
+        APP_SECRET_KEY="a key that only the proof uses, of enough characters",  # noqa: S106 (no secret)
         APP_ALLOWED_HOSTS="127.0.0.1",
         APP_DATABASE_URL=database_url,
         APP_HOST="127.0.0.1",

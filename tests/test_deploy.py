@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse")
 QUESTIONNAIRE = Questionnaire(ROOT)
 TEMPLATE, PAGE = "deploy/aws/template.yaml", "deploy/aws/README.md"
 REGION = "eu-central-1"
-SECRET = "only-this-test-has-it"  # noqa: S105
+SECRET = "only-this-test-has-it"  # noqa: S105 (it opens nothing)
 # Settings that are secrets, by the parameters that they are given in.
 GIVEN_SECRETS = {
     "EmailUrl": f"smtp://me:{SECRET}@mail.example.com:587",

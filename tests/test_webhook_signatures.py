@@ -16,7 +16,7 @@ import pytest
 import stripe
 from standardwebhooks.webhooks import Webhook as StandardWebhook
 from standardwebhooks.webhooks import WebhookVerificationError
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # it has no types
 
 from proof.generate import ROOT
 

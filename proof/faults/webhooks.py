@@ -93,8 +93,8 @@ class Trial:
     _recovering: list["asyncio.Task[None]"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.random = Random(self.seed)  # noqa: S311 - nobody gains from guessing it
-        self.load = Load(self.service.port, Random(f"{self.seed} load"), RATE)  # noqa: S311
+        self.random = Random(self.seed)  # noqa: S311 (the same each time)
+        self.load = Load(self.service.port, Random(f"{self.seed} load"), RATE)  # noqa: S311 (as above)
 
     async def each_round(self, rounds: int) -> AsyncIterator[None]:
         for number in range(1, rounds + 1):

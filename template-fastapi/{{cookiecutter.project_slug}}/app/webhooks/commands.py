@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet
 from pydantic import ValidationError
 
 from app.db import now
+from app.jobs.commands import MOST, report
 from app.jobs.models import State
 from app.settings import Settings
 from app.terminal import moment, table, transaction, whole_number
@@ -24,7 +25,6 @@ from app.webhooks.signatures.scheme import Delivery, Identity, Source
 from app.webhooks.sources import TYPES
 
 PATIENCE = 10  # seconds
-MOST = 100_000
 
 
 def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
@@ -157,11 +157,9 @@ async def replay_events(settings: Settings, numbers: Sequence[int], matching: Ev
             after = ids[-1]
     async with transaction(settings) as session:
         replayed = await service.replay(session, ids=numbers)
-    left = ", ".join(str(one) for one in numbers if one not in replayed)
-    why = f"Not {left}: not finished, purged, or not there." if left else ""
-    if not replayed:
-        raise SystemExit(why)
-    return f"{', '.join(map(str, replayed))}: handled once more. {why}".strip()
+    return report(
+        numbers, replayed, "are handled once more", "are not finished, or purged", rows="Events"
+    )
 
 
 async def purge_payloads(settings: Settings, days: int, *, dead: bool) -> str:

@@ -239,7 +239,7 @@ async def test_who_says_at_once_waits_like_others(database: Database, receiver: 
         (" 120", timedelta(minutes=2)),
         ("999999999999", timedelta(hours=24)),
         (format_datetime(datetime(2000, 1, 1, tzinfo=UTC)), timedelta()),
-        (format_datetime(datetime(2000, 1, 1)), None),  # noqa: DTZ001 - on purpose
+        (format_datetime(datetime(2000, 1, 1)), None),  # noqa: DTZ001 - has no zone
         ("-5", None),
         ("soon", None),
         ("", None),

@@ -68,7 +68,7 @@ async def test_what_waits_is_not_replayed_and_what_is_purged_cannot_be(
     await send(sender, "1")
     await send(sender, "2")
     [waiting, purged] = [event.id for event in await events(database)]
-    with pytest.raises(SystemExit, match=f"Not {waiting}, 999999: not finished, purged, or"):
+    with pytest.raises(SystemExit, match=f"Events {waiting}, 999999 are not finished, or purged"):
         await commands.replay_events(webhook_settings, [waiting, 999_999], EventFilter())
     assert await handled(webhook_settings, database) == [State.IGNORED, State.IGNORED]
     async with database.transactions.begin() as session:
@@ -77,7 +77,7 @@ async def test_what_waits_is_not_replayed_and_what_is_purged_cannot_be(
         )
     said = await commands.replay_events(webhook_settings, [waiting, purged], EventFilter())
 
-    assert said.startswith(f"{waiting}: handled once more. Not {purged}:")
+    assert said.startswith(f"Events {waiting} are handled once more. Events {purged} are not")
     assert await states(database) == [State.WAITING, State.IGNORED]
 
 
