@@ -216,10 +216,13 @@ def test_workers_share_a_folder_that_goes_with_them_as_gauges_go_with_one_that_d
         files = {pid: folder / f"gauge_livesum_{pid}.db" for pid in (os.getpid(), ended.pid)}
         for file in files.values():
             MmapedDict(str(file)).close()  # type: ignore[no-untyped-call]
+        # Of a worker that begins at this moment.
+        (empty := folder / "counter_1.db").touch()
         told = series(metrics.Metrics().text().decode(), "process_open_fds")
 
         assert set(told) == {(str(os.getpid()),)}
-        assert list(folder.iterdir()) == [files[os.getpid()]]
+        assert set(folder.iterdir()) == {files[os.getpid()], empty}
+        assert not metrics.has_begun(files[ended.pid])
     assert not folder.exists()
     with metrics.of_all_workers(settings):
         assert metrics.FOLDER not in os.environ

@@ -232,6 +232,16 @@ def test_a_scrape_is_answered_also_when_the_database_is_away(
     assert time.monotonic() - started < 5
 
 
+def test_a_worker_that_begins_or_ends_at_this_moment_is_not_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_jobs: None
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    (tmp_path / "counter_1.db").touch()
+
+    assert b"jobs" in metrics.all_numbers()
+    assert not metrics.has_begun(tmp_path / "gauge_livesum_1.db")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="gunicorn does not run on Windows")
 @pytest.mark.django_db(transaction=True)
