@@ -16,18 +16,21 @@ def anything(_: Row) -> bool:
     return True
 
 
-def cover(factors: Factors, strength: int, accepts: Accepts = anything) -> list[Row]:
-    """Rows that are accepted, in which every combination of `strength` values occurs that can. The same factors always
-    give the same rows.
+def cover(
+    factors: Factors, strength: int, accepts: Accepts = anything, first: Sequence[Row] = (), salt: str = ""
+) -> list[Row]:
+    """Rows that are accepted, in which every combination of `strength` values occurs that can; `first` come first. The
+    same factors always give the same rows, and another `salt` other ones, maybe fewer.
     """
     strength = min(strength, len(factors))
     if strength == 0:
         return [{}]
     numbers = {name: list(range(len(values))) for name, values in factors.items()}
+    presets = [{name: list(factors[name]).index(row[name]) for name in factors} for row in first]
     refused = sorted((dict(pair) for pair in tuples(factors, 2) if not accepts(dict(pair))), key=str)
     while True:
         constraints = [_never(some, factors) for some in refused]
-        made = covertable.make(numbers, strength=strength, constraints=constraints)
+        made = covertable.make(numbers, strength=strength, presets=presets, constraints=constraints, salt=salt)
         rows = [{name: factors[name][row[name]] for name in factors} for row in made]
         # What more than two values make impossible is learnt from the rows that have it.
         learnt = [_core(row, accepts) for row in rows if not accepts(row)]
@@ -77,7 +80,7 @@ def missing(
 def rotate(rows: Sequence[Row], others: Factors, accepts: Accepts = anything) -> list[Row]:
     """Give the rows the values of other factors in turn, with more rows if a factor has more values than there are.
 
-    A value that a row does not accept waits for the next row that does.
+    A value that a row does not accept waits for the next row that does; one that a row has already stays.
     """
     count = max([len(rows), *(len(values) for values in others.values())])
     waiting = {name: list(values) for name, values in others.items()}
@@ -86,7 +89,7 @@ def rotate(rows: Sequence[Row], others: Factors, accepts: Accepts = anything) ->
         row = dict(rows[index % len(rows)])
         # The last one first: it may need some value of those before it, never the other way round.
         for name, values in reversed(waiting.items()):
-            value = next(value for value in values if accepts(row | {name: value}))
+            value = row[name] if name in row else next(value for value in values if accepts(row | {name: value}))
             values.remove(value)
             values.append(value)
             row[name] = value

@@ -14,6 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from proof import brokers
 from proof.arrays import Factors, Row, cover, missing, rotate
 from proof.files import template_files
@@ -138,8 +140,24 @@ def _rotating(stack: str) -> dict[str, list[str]]:
     return {"text": ["plain", "plain", "nasty", "nasty"], "engine": list(ENGINES)} | of_stack
 
 
+def presets(questionnaire: Questionnaire) -> dict[str, dict[str, str]]:
+    """The words of each preset, as a variant has them, by its name."""
+    products = {}
+    for file in sorted((questionnaire.root / "presets").glob("*.yml")):
+        answers = questionnaire.complete(yaml.safe_load(file.read_text("utf-8")))
+        words = {
+            name: as_word(",".join(answers[name]) if question.multiple else answers[name])
+            for name, question in questionnaire.asked(answers["stack"]).items()
+            if not question.free_text
+        }
+        products[file.stem] = {"stack": answers["stack"]} | words | {"text": "plain", "engine": "copier"}
+    return products
+
+
 def variants(questionnaire: Questionnaire, strength: int) -> tuple[list[Variant], dict[str, Factors]]:
-    """The rows to build, and by stack the factors of the array; raises AssertionError if a combination is missing."""
+    """The rows to build, those of the presets among them, and by stack the factors of the array; raises AssertionError
+    if a combination is missing.
+    """
     rows: list[Variant] = []
     factors: dict[str, Factors] = {}
     for stack in questionnaire.stacks:
@@ -160,11 +178,15 @@ def variants(questionnaire: Questionnaire, strength: int) -> tuple[list[Variant]
         def accepts(row: Row, stack: str = stack) -> bool:
             return possible(questionnaire, {"stack": stack} | in_words(row))
 
-        array = cover(factors[stack], strength, accepts)
+        products = [words for words in presets(questionnaire).values() if words["stack"] == stack]
+        first = [questionnaire.apart(words, factors[stack]) for words in products]
+        array = cover(factors[stack], strength, accepts, first, STACKS[stack].salt)
         left_out = missing(factors[stack], array, strength, accepts)
         assert not left_out, f"the covering array leaves out {left_out}"
         given = True
-        for row in rotate([in_words(row) for row in array], others, accepts):
+        answers = [in_words(row) for row in array]
+        wholes = [row | words for row, words in zip(answers, products, strict=False)] + answers[len(products) :]
+        for row in rotate(wholes, others, accepts):
             words = {"stack": stack} | row
             if row.get("database") == "postgresql":
                 words["server"] = "given" if given else "own"
@@ -244,7 +266,7 @@ class _Work:
     folder: Path
     databases: Server
     until_the_end: contextlib.ExitStack
-    mypy_cache: Path | None
+    shared: Path | None
     python: str
     outcome: Outcome
     project: Path = Path()
@@ -254,7 +276,10 @@ class _Work:
         return STACKS[self.variant.words["stack"]]
 
     def environment(self, **more: str) -> dict[str, str]:
-        return clean_environment(UV_PYTHON=self.python, **more)
+        own = {"UV_PYTHON": self.python}
+        if self.shared is not None:
+            own["UV_PROJECT_ENVIRONMENT"] = str(self.shared / f"{self.variant.words['stack']}-{self.outcome.python}")
+        return clean_environment(**own, **more)
 
     def run(self, *command: str, **more: str) -> str:
         return run(command, self.project, self.environment(**more))
@@ -295,6 +320,7 @@ def _generate(work: _Work) -> None:
 
 
 def _install(work: _Work) -> None:
+    # Of what another project left in a shared environment nothing stays that is not this one's.
     work.run("uv", "sync")
 
 
@@ -310,8 +336,8 @@ def _check(work: _Work) -> None:
         # Rows share the processors: workers of their own would only start more often.
         "PYTEST_XDIST_AUTO_NUM_WORKERS": "0",
     }
-    if work.mypy_cache is not None:
-        environment["MYPY_CACHE_DIR"] = str(work.mypy_cache)
+    if work.shared is not None:
+        environment["MYPY_CACHE_DIR"] = str(work.shared / "mypy")
     if work.variant.words.get("server") == "given":
         environment["TEST_DATABASE_URL"] = work.databases.url
     if work.broker_url:
@@ -364,17 +390,21 @@ def build(
     template: Path,
     into: Path,
     databases: Server,
-    mypy_cache: Path | None = None,
+    shared: Path | None = None,
     steps: Sequence[str] = tuple(STEPS),
 ) -> Outcome:
-    """Take a variant through the steps, in a folder of its own below `into`, which stays only when a step fails."""
+    """Take a variant through the steps, in a folder of its own below `into`, which stays only when a step fails.
+
+    What projects that are built one after the other can share, environments that are compiled already and what mypy
+    knows of libraries, is kept in `shared`.
+    """
     python, version = interpreter(variant.words["python_version"])
     outcome = Outcome(dict(variant.words), python=version, asked_python=variant.words["python_version"])
     folder = into / variant.short
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with contextlib.ExitStack() as until_the_end:
-        work = _Work(variant, template, folder, databases, until_the_end, mypy_cache, python, outcome)
+        work = _Work(variant, template, folder, databases, until_the_end, shared, python, outcome)
         for step in steps:
             started = time.monotonic()
             try:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import combinations, product
@@ -149,6 +149,14 @@ class Questionnaire:
             if None not in chosen.values():
                 answers[name] = ",".join(choice for choice, is_chosen in chosen.items() if is_chosen)
         return answers
+
+    def apart(self, words: Mapping[str, str], factors: Iterable[str]) -> dict[str, Any]:
+        """The row of such factors that has these words: the opposite of `together`."""
+        row: dict[str, Any] = {}
+        for factor in factors:
+            name, _, choice = factor.partition("=")
+            row[factor] = choice in words[name].split("+") if choice else words[name]
+        return row
 
     def _may_ask(self, question: Question, stack: str) -> bool:
         when = self.environment.from_string(question.when)

@@ -12,7 +12,6 @@ from proof import traffic
 from proof.generate import ROOT, with_copier
 from proof.postgres import Server
 from proof.processes import clean_environment, run
-from proof.projects import Variant, as_word, build
 from proof.questions import Questionnaire
 from tests.brokers import found_or_own
 from tests.engines import cookiecutter, copier, remembered, tree
@@ -51,29 +50,6 @@ def test_a_preset_answers_only_what_its_stack_asks_and_both_engines_alike(preset
     for name, answer in answers.items():
         assert for_cookiecutter.pop(name) == (",".join(answer) if isinstance(answer, list) else answer)
     assert not for_cookiecutter
-
-
-@EACH
-def test_a_preset_builds_checks_migrates_and_serves(
-    preset: Path, template: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    answers = answers_of(preset)
-    complete = QUESTIONNAIRE.complete(answers)
-    asked = QUESTIONNAIRE.asked(answers["stack"])
-    words = {
-        name: as_word(",".join(complete[name]) if question.multiple else complete[name])
-        for name, question in asked.items()
-        if not question.free_text
-    }
-    variant = Variant({"stack": answers["stack"]} | words | {"text": "plain", "engine": "copier", "server": "given"})
-    databases = Server()
-    try:
-        home = tmp_path_factory.getbasetemp()
-        outcome = build(variant, template, home / f"preset-{preset.stem}", databases, mypy_cache=home / "mypy")
-    finally:
-        databases.stop()
-    print(outcome)
-    assert not outcome.failed, str(outcome)
 
 
 @pytest.mark.parametrize("preset", RECEIVERS, ids=[preset.stem for preset in RECEIVERS])

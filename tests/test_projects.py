@@ -8,7 +8,7 @@ import pytest
 
 from proof.generate import ROOT
 from proof.postgres import Server
-from proof.projects import Variant, build, factors_of_running_code, named, variants
+from proof.projects import Variant, build, factors_of_running_code, named, presets, variants
 from proof.questions import Questionnaire
 
 QUESTIONNAIRE = Questionnaire(ROOT)
@@ -27,8 +27,7 @@ def test_a_project_builds_checks_migrates_and_serves(
     variant: Variant, template: Path, databases: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     home = tmp_path_factory.getbasetemp()
-    # mypy's cache goes by content: what it knows of the libraries is true for the next project, too.
-    outcome = build(variant, template, home / "projects", databases, mypy_cache=home / "mypy")
+    outcome = build(variant, template, home / "projects", databases, shared=home / "shared")
     print(outcome)
     if outcome.instead:
         warnings.warn(f"{variant.name}{outcome.instead}", stacklevel=1)
@@ -46,6 +45,14 @@ def test_every_value_of_every_question_is_built_at_least_once() -> None:
                 assert len({row[name] for row in rows}) == len(question.values), name
         assert {row["text"] for row in rows} == {"plain", "nasty"}
     assert "6.0" in {row.words.get("django") for row in ROWS}
+
+
+def test_every_preset_is_built_and_counts_as_a_row_of_the_array() -> None:
+    products = presets(QUESTIONNAIRE)
+    assert len(products) == 4
+    for words in products.values():
+        assert any(words.items() <= row.words.items() for row in ROWS)
+    assert len(ROWS) < 22
 
 
 def test_answers_that_change_the_running_code_are_found_from_the_code() -> None:

@@ -59,11 +59,17 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def create_engine(settings: Settings) -> AsyncEngine:
+def create_engine(settings: Settings, *, only_reads: bool = False) -> AsyncEngine:
     options: dict[str, Any] = {"echo": settings.debug, "hide_parameters": not settings.debug}
     if settings.database.get_backend_name() == "sqlite":
+        if only_reads:
+            options |= {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
+        else:
+            # SQLite has one writer: the next one comes when this one is done, without asking for it.
+            options |= {"pool_size": 1, "max_overflow": 0}
+            options |= {"pool_timeout": settings.database_pool_timeout}
         engine = create_async_engine(settings.database, **options)
-        prepare_sqlite(engine.sync_engine)
+        prepare_sqlite(engine.sync_engine, only_reads=only_reads)
     else:
         engine = create_async_engine(
             settings.database,
@@ -88,7 +94,7 @@ def create_engine(settings: Settings) -> AsyncEngine:
     return engine
 
 
-def prepare_sqlite(engine: Engine) -> None:
+def prepare_sqlite(engine: Engine, *, only_reads: bool) -> None:
     @event.listens_for(engine, "connect")
     def configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         # The driver must not open transactions on its own: begin_immediate does.
@@ -99,6 +105,9 @@ def prepare_sqlite(engine: Engine) -> None:
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute("PRAGMA busy_timeout=5000")
         cursor.close()
+
+    if only_reads:
+        return
 
     @event.listens_for(engine, "begin")
     def begin_immediate(connection: Connection) -> None:
@@ -127,18 +136,18 @@ def one_line(error: BaseException) -> str:
 
 
 class Database:
-    """The connections and the two ways to use them; lives from start-up to shutdown."""
+    """The connections and the ways to use them; lives from start-up to shutdown."""
 
     def __init__(self, settings: Settings) -> None:
-        self.engine = create_engine(settings)
-        self.reading = self.engine
+        self.engine = self.reading = create_engine(settings)
+        # Each statement is a transaction of its own.
+        statements = reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         if settings.database.get_backend_name() == "sqlite":
             # Writers that wait for each other must not keep readers from a connection.
-            self.reading = create_engine(settings)
+            self.reading = reading = create_engine(settings, only_reads=True)
         self.transactions = async_sessionmaker(self.engine, expire_on_commit=False)
-        self.readers = async_sessionmaker(
-            self.reading.execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False
-        )
+        self.statements = async_sessionmaker(statements, expire_on_commit=False)
+        self.readers = async_sessionmaker(reading, expire_on_commit=False)
 
     async def close(self) -> None:
         await self.engine.dispose()

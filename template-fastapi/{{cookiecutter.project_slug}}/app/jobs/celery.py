@@ -134,10 +134,10 @@ class Sender:
             return int(queue.message_count)
 
     async def close(self) -> None:
-        if self._sending is not None:
-            await asyncio.wait([self._sending], timeout=LAST_MESSAGES)
+        if (sending := self._sending) is not None:
+            await asyncio.wait([sending], timeout=LAST_MESSAGES)
             self._waiting.clear()
-            await self._sending
+            await sending
         await asyncio.to_thread(self.celery.close)
 
 

@@ -11,6 +11,7 @@ import structlog
 from celery.signals import worker_shutting_down
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncSession
+from uvicorn.loops.auto import auto_loop_factory
 
 from app.db import now
 from app.jobs import queue
@@ -39,7 +40,7 @@ class Hands:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.loop = asyncio.new_event_loop()
+        self.loop = auto_loop_factory()()
         self._ready = threading.Event()
         self._told = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="handlers")
@@ -99,7 +100,7 @@ async def do_one(worker: Worker, table: str, row_id: int) -> None:
 
 async def claim_any(worker: Worker, kind: Kind, row_id: int) -> Claimed | None:
     with worker.claiming(kind):
-        async with worker.database.readers() as session:
+        async with worker.database.statements() as session:
             row = await queue.claim_one(session, kind.model, row_id, lease=worker.lease)
             return row or await claim_first(worker, session, kind)
 
@@ -108,7 +109,7 @@ async def claim_following(worker: Worker, kind: Kind, row: Claimed) -> Claimed |
     """What had to wait for this row: for its turn, or for its place."""
     following = None
     with worker.claiming(kind):
-        async with worker.database.readers() as session:
+        async with worker.database.statements() as session:
             if row.order_key is not None:
                 model, key = kind.model, row.order_key
                 following = await queue.claim_next(session, model, key, lease=worker.lease)
@@ -185,7 +186,7 @@ class Sweeper:
         lease = timedelta(seconds=self.settings.job_lease)
         before = now() - timedelta(seconds=ON_ITS_WAY)
         due: list[tuple[Work, int]] = []
-        async with self.database.readers() as session:
+        async with self.database.statements() as session:
             for table, kind in KINDS.items():
                 if await queue.is_due(session, kind.model, lease=lease):
                     await recover(session, kind, lease=lease)

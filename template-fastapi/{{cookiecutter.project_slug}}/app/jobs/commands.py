@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
+from uvicorn.loops.auto import auto_loop_factory
+
 from app.db import now
 from app.jobs import {{ "celery_worker, " if cookiecutter.broker != "embedded" else "" }}queue, service
 from app.jobs.models import Job, State, Work
@@ -26,7 +28,9 @@ def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
             celery_worker.work(settings)
             return
 {% endif %}
-        asyncio.run(work(settings))
+        # The loop of the web server, which is quicker where there is one for the system.
+        with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+            runner.run(work(settings))
 
 {% if cookiecutter.broker != "embedded" %}
     def beat(_: argparse.Namespace) -> None:

@@ -66,7 +66,7 @@ class Clock:
             self.put_back = before - self.ahead
             self.put_back_until = monotonic() + LOOK_AGAIN
         if monotonic() < self.put_back_until:
-            async with database.readers() as session:
+            async with database.statements() as session:
                 for kind in KINDS.values():
                     await queue.hurry(session, kind.model, self.put_back)
 

@@ -134,11 +134,13 @@ class Worker:
     async def _look(self) -> bool:
         """Ask first: to take nothing would make all writers wait on SQLite."""
         due = False
-        async with self.database.readers() as session:
-            for kind in self.kinds:
-                if await queue.is_due(session, kind.model, lease=self.lease):
-                    due = True
-                    await recover(session, kind, lease=self.lease)
+        for kind in self.kinds:
+            async with self.database.readers() as session:
+                if not await queue.is_due(session, kind.model, lease=self.lease):
+                    continue
+            due = True
+            async with self.database.statements() as session:
+                await recover(session, kind, lease=self.lease)
         return due
 
     async def _take(self) -> None:
@@ -149,8 +151,7 @@ class Worker:
             if (limit := self.free_for(kind)) <= 0:
                 self._more = True
                 continue
-            # Each statement is a transaction of its own.
-            async with self.database.readers() as session:
+            async with self.database.statements() as session:
                 rows = await queue.claim(session, kind.model, limit=limit, lease=self.lease)
             self._more |= len(rows) == limit
             for row in rows:
@@ -205,7 +206,7 @@ class Worker:
 
     async def _give_back(self, handling: Handling) -> None:
         try:
-            async with self.database.readers() as session:
+            async with self.database.statements() as session:
                 await queue.release(session, handling.kind.model, handling.row)
         except Exception as error:
             logger.warning("work_not_given_back", reason=repr(error))
@@ -214,7 +215,7 @@ class Worker:
 
     async def _failed(self, handling: Handling, error: BaseException) -> None:
         try:
-            async with self.database.readers() as session:
+            async with self.database.statements() as session:
                 state = await queue.fail(
                     session,
                     handling.kind.model,
@@ -260,7 +261,7 @@ class Worker:
         if not held:
             return
         leases = {one.row.lease for one in held}
-        async with self.database.readers() as session:
+        async with self.database.statements() as session:
             mine = await queue.renew(session, kind.model, leases, lease=self.lease)
         for one in held:
             if one.row.id not in mine and not one.ending:

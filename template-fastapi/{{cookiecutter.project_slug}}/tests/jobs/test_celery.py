@@ -162,10 +162,11 @@ async def test_a_commit_sends_what_it_enqueued(
     assert sender.sent == [("jobs", one) for one in ids]
 
 
+@pytest.mark.parametrize(("patience", "batches"), [(0.05, 1), (30, 3)])
 async def test_a_process_that_stops_leaves_to_the_sweeper_what_a_slow_broker_did_not_take(
-    quick: Settings, monkeypatch: pytest.MonkeyPatch
+    quick: Settings, monkeypatch: pytest.MonkeyPatch, patience: float, batches: int
 ) -> None:
-    monkeypatch.setattr(celery, "LAST_MESSAGES", 0.05)
+    monkeypatch.setattr(celery, "LAST_MESSAGES", patience)
     work = [("jobs", number) for number in range(celery.AT_ONCE * 3)]
 
     class Slow(Kept):
@@ -177,7 +178,7 @@ async def test_a_process_that_stops_leaves_to_the_sweeper_what_a_slow_broker_did
     sender.send(work)
     await sender.close()
 
-    assert sender.sent == work[: celery.AT_ONCE]
+    assert sender.sent == work[: celery.AT_ONCE * batches]
 
 
 @pytest.mark.parametrize("takes", [True, False])
