@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
@@ -189,13 +189,17 @@ class _Uses:
         return isinstance(node, nodes.Name) and node.name == self.name
 
 
-def check_every_file(questionnaire: Questionnaire, into: Path) -> FilesReport:
-    """Render and check everything; the distinct results are written below `into` for the tools that read files."""
+def check_every_file(questionnaire: Questionnaire, into: Path, only: Collection[str] = ()) -> FilesReport:
+    """Render and check everything, or `only` these paths; the distinct results are written below `into` for the tools
+    that read files.
+    """
     started = time.monotonic()
     report = FilesReport()
     for stack in questionnaire.stacks:
         results: dict[str, list[Result]] = {}
         for file in template_files(questionnaire, stack):
+            if only and file.path not in only:
+                continue
             report.files += 1
             if file.of_an_engine:
                 report.combinations += 1
@@ -206,7 +210,7 @@ def check_every_file(questionnaire: Questionnaire, into: Path) -> FilesReport:
         for variants in results.values():
             for result in variants:
                 report.failures += [result.complaint(what) for what in _read_alone(result)]
-        if len(report.failures) == failures_of_rendering:
+        if results and len(report.failures) == failures_of_rendering:
             report.failures += _read_by_tools(into / stack, results)
     report.seconds = time.monotonic() - started
     return report

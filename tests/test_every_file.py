@@ -1,27 +1,27 @@
 """Layer 1 of the proof."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from proof.arrays import Factors, Row, cover, missing, rotate
-from proof.files import MOST_COMBINATIONS, FilesReport, check_every_file, rendered_tree, template_files
+from proof.files import MOST_COMBINATIONS, check_every_file, rendered_tree, template_files
 from proof.generate import ROOT
 from proof.questions import Questionnaire
 
 QUESTIONNAIRE = Questionnaire(ROOT)
 
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> FilesReport:
-    return check_every_file(QUESTIONNAIRE, tmp_path_factory.mktemp("files"))
-
-
-def test_every_file_that_any_answers_can_produce_is_sound(report: FilesReport) -> None:
+def test_every_file_that_any_answers_can_produce_is_sound(tmp_path: Path) -> None:
+    report = check_every_file(QUESTIONNAIRE, tmp_path)
     print(report, *report.sampled, sep="\n")
     assert not report.failures, "\n".join(report.failures)
+    # README.md and pyproject.toml of both stacks, FastAPI's compose.yml, .env.example and page on AWS, and Django's
+    # settings.
+    assert len(report.sampled) <= 8, f"more than {MOST_COMBINATIONS} combinations: {report.sampled}"
 
 
 def test_every_path_of_a_piece_exists_in_the_template() -> None:
@@ -29,12 +29,6 @@ def test_every_path_of_a_piece_exists_in_the_template() -> None:
     for piece in QUESTIONNAIRE.pieces:
         for path in piece.paths:
             assert any(file == path or file.startswith(f"{path}/") for file in files), f"{piece.name}: no {path}"
-
-
-def test_only_a_few_files_depend_on_more_answers_than_can_be_combined(report: FilesReport) -> None:
-    # README.md and pyproject.toml of both stacks, FastAPI's compose.yml, .env.example and page on AWS, and Django's
-    # settings.
-    assert len(report.sampled) <= 8, f"more than {MOST_COMBINATIONS} combinations: {report.sampled}"
 
 
 @pytest.mark.parametrize(

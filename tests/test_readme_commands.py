@@ -15,6 +15,7 @@ from proof.questions import Questionnaire
 from proof.stacks import STACKS
 
 SERVES = re.compile(r"\bjust (dev|start)\b")
+TESTS = re.compile(r"\bjust (test|check)\b")
 BLOCK = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -64,6 +65,7 @@ def test_every_command_in_the_documents_of_a_project_works(
             "APP_ENVIRONMENT": "production",
         } | more_for_production(answers)
         running = at_the_end.enter_context(ExitStack())
+        some_tests: dict[str, str] = {}
         for command in shown:
             print(f"$ {command}", flush=True)
             if serves := SERVES.search(command):
@@ -81,6 +83,11 @@ def test_every_command_in_the_documents_of_a_project_works(
                 assert shutil.which("curl"), "this test needs curl"
                 asked = command.replace(":8000", f":{port}").replace("curl ", "curl --fail-with-body ", 1)
                 print(run(["sh", "-c", asked], project, clean_environment()))
+            elif TESTS.search(command):
+                running.close()
+                print(run(["sh", "-c", command], project, clean_environment(**some_tests)))
+                # Once all of them: what a command does beside them is seen with a few, too.
+                some_tests = {"PYTEST_ADDOPTS": "-k health"}
             else:
                 running.close()
                 print(run(["sh", "-c", command], project, clean_environment()))

@@ -51,8 +51,9 @@ def without_line(words: str) -> Callable[[str], str]:
     return change
 
 
-def check(spoiled: Path, into: Path) -> FilesReport:
-    return check_every_file(Questionnaire(spoiled), into / "files")
+def check(spoiled: Path, into: Path, path: str) -> FilesReport:
+    # The settings of the linter come from the project.
+    return check_every_file(Questionnaire(spoiled), into / "files", [path, "pyproject.toml"])
 
 
 def prove(spoiled: Path, into: Path, databases: Server, *steps: str, only: str = "") -> Outcome:
@@ -62,32 +63,32 @@ def prove(spoiled: Path, into: Path, databases: Server, *steps: str, only: str =
 
 def test_an_undefined_variable_is_noticed(spoiled: Path, edit: Edit, tmp_path: Path) -> None:
     edit(".env.example", lambda text: text + "# {{ cookiecutter.databse }}\n")
-    report = check(spoiled, tmp_path)
+    report = check(spoiled, tmp_path, ".env.example")
     assert any(".env.example: UndefinedError" in failure and "databse" in failure for failure in report.failures)
 
 
 def test_an_undefined_variable_behind_a_condition_is_noticed(spoiled: Path, edit: Edit, tmp_path: Path) -> None:
     branch = '{% if cookiecutter.database == "postgresql" %}\n# {{ cookiecutter.databse }}\n{% endif %}\n'
     edit(".env.example", lambda text: text + branch)
-    report = check(spoiled, tmp_path)
+    report = check(spoiled, tmp_path, ".env.example")
     assert any(".env.example: UndefinedError" in failure for failure in report.failures)
 
 
 def test_an_unformatted_file_is_noticed(spoiled: Path, edit: Edit, tmp_path: Path) -> None:
     edit("app/health.py", lambda text: text + "\n\nanswer  =  {'a':42}\n")
-    report = check(spoiled, tmp_path)
+    report = check(spoiled, tmp_path, "app/health.py")
     assert any("app/health.py: ruff format" in failure for failure in report.failures)
 
 
 def test_a_file_that_is_unformatted_in_one_variant_alone_is_noticed(spoiled: Path, edit: Edit, tmp_path: Path) -> None:
     edit("app/db.py", lambda text: text + '{% if cookiecutter.database == "postgresql" %}\nx  =  1\n{% endif %}\n')
-    report = check(spoiled, tmp_path)
+    report = check(spoiled, tmp_path, "app/db.py")
     assert any("app/db.py: ruff format" in failure and "postgresql" in failure for failure in report.failures)
 
 
 def test_a_tag_that_is_left_over_is_noticed(spoiled: Path, edit: Edit, tmp_path: Path) -> None:
     edit(".env.example", lambda text: text + "# {% raw %}{{ cookiecutter.database }}{% endraw %}\n")
-    report = check(spoiled, tmp_path)
+    report = check(spoiled, tmp_path, ".env.example")
     assert any(".env.example: a tag of the template is left over" in failure for failure in report.failures)
 
 
@@ -143,5 +144,5 @@ def test_engines_that_render_differently_are_noticed(spoiled: Path, tmp_path: Pa
     settings = spoiled / "template-fastapi" / "cookiecutter.json"
     settings.write_text(settings.read_text("utf-8").replace('"trim_blocks": true', '"trim_blocks": false'), "utf-8")
     commit(spoiled)
-    row = comparisons(Questionnaire(spoiled))[0]
+    row = comparisons(Questionnaire(spoiled), strength=2)[0]
     assert any("the bytes differ" in difference for difference in compare(row, spoiled, tmp_path))

@@ -191,7 +191,7 @@ async def test_production_shows_nothing_without_a_token_and_doctor_says_so(
 
 async def test_connections_that_are_closed_are_not_counted_any_more(counted: FastAPI) -> None:
     async with counted.router.lifespan_context(counted):
-        engine = counted.state.database.engine
+        engine = counted.state.database.reading
         async with engine.connect() as connection:
             await connection.invalidate()
         async with engine.connect(), engine.connect():
