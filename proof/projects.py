@@ -101,7 +101,8 @@ class Outcome:
     def __str__(self) -> str:
         if not self.failed:
             steps = ", ".join(f"{step} {seconds:.0f}" for step, seconds in self.seconds.items())
-            return f"passed in {self.total:.0f} s ({steps}), coverage {self.coverage:.1f} %{self.instead}: {self.name}"
+            coverage = f", coverage {self.coverage:.1f} %" if self.coverage else ""
+            return f"passed in {self.total:.0f} s ({steps}){coverage}{self.instead}: {self.name}"
         return (
             f"FAILED at the step «{self.failed}»{self.instead}: {self.name}\n{self.output}\n"
             f"The project is kept in {self.folder}\nOnce more: {self.reproduce}"
@@ -267,6 +268,7 @@ class _Work:
     databases: Server
     until_the_end: contextlib.ExitStack
     shared: Path | None
+    measures: bool
     python: str
     outcome: Outcome
     project: Path = Path()
@@ -325,17 +327,16 @@ def _install(work: _Work) -> None:
 
 
 def _check(work: _Work) -> None:
-    """`just check` as it stands, once: through two variables its one run of the tests is also measured."""
+    """`just check` as it stands, once: through two variables its one run of the tests may also be measured."""
+    # Rows share the processors: workers of their own would only start more often.
+    environment = {"PYTEST_XDIST_AUTO_NUM_WORKERS": "0"}
     measured = work.folder / "coverage.json"
-    measure = [f"--cov={package}" for package in work.stack.packages]
-    measure += ["--cov-branch", f"--cov-report=json:{measured}", "--cov-report=term-missing:skip-covered"]
-    environment = {
-        "PYTHONPATH": str(_coverage_for(work.python, work.folder.parent)),
-        "PYTEST_ADDOPTS": " ".join(measure),
-        "COVERAGE_FILE": str(work.folder / ".coverage"),
-        # Rows share the processors: workers of their own would only start more often.
-        "PYTEST_XDIST_AUTO_NUM_WORKERS": "0",
-    }
+    if work.measures:
+        measure = [f"--cov={package}" for package in work.stack.packages]
+        measure += ["--cov-branch", f"--cov-report=json:{measured}", "--cov-report=term-missing:skip-covered"]
+        environment["PYTHONPATH"] = str(_coverage_for(work.python, work.folder.parent))
+        environment["PYTEST_ADDOPTS"] = " ".join(measure)
+        environment["COVERAGE_FILE"] = str(work.folder / ".coverage")
     if work.shared is not None:
         environment["MYPY_CACHE_DIR"] = str(work.shared / "mypy")
     if work.variant.words.get("server") == "given":
@@ -346,6 +347,11 @@ def _check(work: _Work) -> None:
     # What a project's own tests leave out, for want of a browser, say, is said aloud here, too.
     skipped = [line.rpartition(": ")[2] for line in output.splitlines() if line.startswith("SKIPPED ")]
     work.outcome.left_out = "; ".join(dict.fromkeys([work.outcome.left_out, *skipped])).removeprefix("; ")
+    if work.measures:
+        _see_that_enough_is_covered(work, measured, output)
+
+
+def _see_that_enough_is_covered(work: _Work, measured: Path, output: str) -> None:
     totals = json.loads(measured.read_text("utf-8"))["totals"]
     work.outcome.coverage = totals["percent_covered"]
     work.outcome.branch_coverage = 100 * totals["covered_branches"] / max(totals["num_branches"], 1)
@@ -392,11 +398,13 @@ def build(
     databases: Server,
     shared: Path | None = None,
     steps: Sequence[str] = tuple(STEPS),
+    *,
+    measures: bool = True,
 ) -> Outcome:
     """Take a variant through the steps, in a folder of its own below `into`, which stays only when a step fails.
 
     What projects that are built one after the other can share, environments that are compiled already and what mypy
-    knows of libraries, is kept in `shared`.
+    knows of libraries, is kept in `shared`. To measure coverage takes the tests half as long again.
     """
     python, version = interpreter(variant.words["python_version"])
     outcome = Outcome(dict(variant.words), python=version, asked_python=variant.words["python_version"])
@@ -404,7 +412,7 @@ def build(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with contextlib.ExitStack() as until_the_end:
-        work = _Work(variant, template, folder, databases, until_the_end, shared, python, outcome)
+        work = _Work(variant, template, folder, databases, until_the_end, shared, measures, python, outcome)
         for step in steps:
             started = time.monotonic()
             try:

@@ -9,7 +9,7 @@ import pytest
 
 from proof.generate import ROOT, with_cookiecutter
 from proof.processes import clean_environment
-from proof.projects import Variant, factors_of_running_code, interpreter
+from proof.projects import Variant, as_word, factors_of_running_code, interpreter
 from proof.questions import Questionnaire
 
 QUESTIONNAIRE = Questionnaire(ROOT)
@@ -17,10 +17,11 @@ QUESTIONNAIRE = Questionnaire(ROOT)
 
 def each_value_once(stack: str) -> Iterator[Variant]:
     """What a project depends on is the sum of what its answers bring, so no pairs are needed."""
-    factors = factors_of_running_code(QUESTIONNAIRE, stack)
+    factors = QUESTIONNAIRE.one_by_one(factors_of_running_code(QUESTIONNAIRE, stack))
     for index in range(max(map(len, factors.values()))):
         # The last value stays: others may need it.
-        words = {name: values[min(index, len(values) - 1)] for name, values in factors.items()}
+        row = {name: values[min(index, len(values) - 1)] for name, values in factors.items()}
+        words = {name: as_word(value) for name, value in QUESTIONNAIRE.together(row).items()}
         yield Variant({"stack": stack} | words)
 
 

@@ -113,6 +113,14 @@ def test_the_headless_interface_describes_itself(browser: Browser) -> None:
     assert not any("/browser/" in path for path in schema["paths"])
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "TRACE"])
+def test_accounts_have_no_phone_number(browser: Browser, method: str) -> None:
+    answer = browser.generic(method, "/_allauth/app/v1/account/phone", "{}", "application/json")
+
+    assert answer.status_code == 404
+    assert "no phone number" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("path", ["auth/login", "auth/signup", "auth/password/request"])
 @pytest.mark.parametrize(
     "body",

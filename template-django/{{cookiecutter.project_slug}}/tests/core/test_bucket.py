@@ -57,7 +57,7 @@ def answering() -> Iterator[Any]:
                 pass
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         servers.append(server)
         return make_bucket(endpoint_url=f"http://127.0.0.1:{server.server_port}")
 

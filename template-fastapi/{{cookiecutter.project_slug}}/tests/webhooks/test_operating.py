@@ -183,7 +183,7 @@ def server() -> Iterator[Callable[[], tuple[int, list[tuple[str, dict[str, str],
         def log_message(self, *_: object) -> None: ...
 
     with HTTPServer(("127.0.0.1", 0), Taking) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         yield lambda: (server.server_port, taken)
         server.shutdown()
