@@ -1,3 +1,4 @@
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -46,10 +47,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 {% endif %}
 {% if cookiecutter.jobs or cookiecutter.webhooks %}
     app.state.workforce = Workforce(app.state.settings, app.state.database)
+{% endif %}
+    if app.state.settings.environment == "production":
+        # What is there from the start stays: to look at it again and again would take a tenth of the time.
+        gc.freeze()
     yield
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
     await app.state.workforce.stop()
-{% else %}
-    yield
 {% endif %}
 {% if cookiecutter.auth == "users" %}
     await app.state.accounts.post.close()
