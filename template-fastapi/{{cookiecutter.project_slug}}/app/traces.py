@@ -1,16 +1,22 @@
-"""Spans by OpenTelemetry: requests by their route, and their SQL statements without values."""
+"""Spans by OpenTelemetry: requests by their route, {{ "jobs, " if cookiecutter.jobs or cookiecutter.webhooks else "" }}and their SQL statements without values."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, {{ "Iterator, " if cookiecutter.jobs or cookiecutter.webhooks else "" }}Sequence
+from contextlib import asynccontextmanager{{ ", contextmanager" if cookiecutter.jobs or cookiecutter.webhooks else "" }}
 from functools import lru_cache
 from threading import Thread
 from typing import Any
 
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+import structlog
+{% endif %}
 from anyio import to_thread
 from fastapi import APIRouter, FastAPI
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry import trace
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+from opentelemetry.context import Context
+{% endif %}
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
@@ -21,9 +27,11 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext, ExecutionContext
 from structlog.typing import EventDict, WrappedLogger
 
+from app.db import Database
 from app.seldom import complain_seldom
 from app.settings import SERVICE, Settings
 
+TRACER = "app.traces"
 EXPORT_WITHIN = 5.0  # seconds, with its repetitions
 END_WITHIN = 3.0  # seconds, for what is left at shutdown
 
@@ -86,9 +94,7 @@ class Tracing:
         self.provider.add_span_processor(BatchSpanProcessor(exporter))
         # For spans of your own: opentelemetry.trace.get_tracer(__name__).
         trace.set_tracer_provider(self.provider)
-        database = app.state.database
-        for engine in {database.engine, database.reading}:
-            Statements(self.provider).watch(engine.sync_engine)
+        watch(app.state.database)
         complain_seldom(OTLPSpanExporter.__module__, "opentelemetry.sdk._shared_internal")
         yield
         # The library would wait for half a minute for a collector that is away.
@@ -99,11 +105,31 @@ class Tracing:
             exporter.shutdown()  # type: ignore[no-untyped-call]  # the library has no types
 
 
-class Statements:
-    """A span for each SQL statement of a request whose span is recorded."""
+def watch(database: Database) -> None:
+    statements = Statements()
+    for engine in {database.engine, database.reading}:
+        statements.watch(engine.sync_engine)
 
-    def __init__(self, provider: TracerProvider) -> None:
-        self.tracer = provider.get_tracer("app.traces")
+
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+@contextmanager
+def work(table: str, name: str) -> Iterator[None]:
+    """A trace of its own for a job or an event. Of the name the first word: what follows may be a
+    sender's. The log lines about it carry its ids."""
+    span_name = f"{table} {name.partition(' ')[0]}"
+    with trace.get_tracer(TRACER).start_as_current_span(
+        span_name, context=Context(), kind=SpanKind.CONSUMER
+    ):
+        structlog.contextvars.bind_contextvars(**ids())
+        yield
+
+
+{% endif %}
+class Statements:
+    """A span for each SQL statement below a span that is recorded."""
+
+    def __init__(self) -> None:
+        self.tracer = trace.get_tracer(TRACER)
 
     def watch(self, engine: Engine) -> None:
         event.listen(engine, "before_cursor_execute", self.begin)
@@ -199,8 +225,15 @@ def of_type_alone(exception: Event) -> Event:
 
 def add_ids(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     """Let a log line name its trace."""
-    context = trace.get_current_span().get_span_context()
-    if context.is_valid:
-        line["trace_id"] = trace.format_trace_id(context.trace_id)
-        line["span_id"] = trace.format_span_id(context.span_id)
+    line.update(ids())
     return line
+
+
+def ids() -> dict[str, str]:
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return {}
+    return {
+        "trace_id": trace.format_trace_id(context.trace_id),
+        "span_id": trace.format_span_id(context.span_id),
+    }

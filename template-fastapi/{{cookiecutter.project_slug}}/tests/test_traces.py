@@ -10,16 +10,26 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span{{ ", Status" if cookiecutter.jobs or cookiecutter.webhooks else "" }}
 from opentelemetry.util._once import Once
 from pydantic import SecretStr, ValidationError
 from sqlalchemy import text
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+from sqlalchemy.ext.asyncio import AsyncSession
+{% endif %}
 
 from app import logs, traces
 from app.db import Reader
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+from app.jobs import registry
+from app.jobs.registry import GiveUpError
+{% endif %}
 from app.main import create_app
 from app.settings import SERVICE, Settings, explain
 from tests.conftest import client_of
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+from tests.jobs.working import add, finished
+{% endif %}
 from tests.leaks import (
     MARK,
     add_route_that_knows_much,
@@ -111,6 +121,36 @@ async def test_a_request_is_a_span_by_its_route_and_each_statement_one_below_it(
     assert collector.paths == ["/v1/traces"]
 
 
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+async def test_a_job_is_a_trace_of_its_own_with_its_statements_and_log_lines(
+    settings: Settings, collector: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def reckon(session: AsyncSession) -> None:
+        await session.execute(text("SELECT 'reckoned'"))
+        raise GiveUpError(MARK)
+
+    registry.job(name="reckon")(reckon)
+    more = {"otlp_endpoint": f"http://127.0.0.1:{collector.port}", "environment": "production"}
+    app = create_app(settings.model_copy(update=more | {"embedded_worker": True}))
+    try:
+        async with app.router.lifespan_context(app):
+            job_id = await add(app.state.database, reckon)
+            await finished(app.state.database, job_id)
+    finally:
+        registry.JOBS.pop("reckon")
+
+    job = named(collector, "jobs reckon")
+    assert job.kind == Span.SPAN_KIND_CONSUMER
+    assert not job.parent_span_id
+    assert job.status.code == Status.STATUS_CODE_ERROR
+    below = [span for span in spans(collector) if span.parent_span_id == job.span_id]
+    assert "SELECT ?" in str([attributes(span) for span in below])
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if "work_dead" in one]
+    assert json.loads(line)["trace_id"] == job.trace_id.hex()
+    assert_nothing_leaked(collector.everything)
+
+
+{% endif %}
 async def test_spans_name_the_service_and_its_environment(
     settings: Settings, collector: Receiver
 ) -> None:

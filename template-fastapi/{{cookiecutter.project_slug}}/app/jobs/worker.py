@@ -8,6 +8,9 @@ from typing import Any
 
 import structlog
 
+{% if "traces" in cookiecutter.observability %}
+from app import traces
+{% endif %}
 from app.db import Database, one_line
 from app.jobs import queue
 from app.jobs.models import State
@@ -46,6 +49,10 @@ class Worker:
         pool_size = settings.worker_concurrency + 3
         self.database = Database(settings.model_copy(update={"database_pool_size": pool_size}))
         bell.attach(self.database)
+{% if "traces" in cookiecutter.observability %}
+        if settings.otlp_endpoint:
+            traces.watch(self.database)
+{% endif %}
         self.clock = Clock()
         self.handling: set[Handling] = set()
         self._claiming: list[Kind] = []
@@ -177,7 +184,13 @@ class Worker:
         structlog.contextvars.bind_contextvars(job=kind.name(row), job_id=row.id)
         started = monotonic()
         try:
-            if await self._do(handling):
+{% if "traces" in cookiecutter.observability %}
+            with traces.work(kind.model.__tablename__, kind.name(row)):
+                done = await self._do(handling)
+{% else %}
+            done = await self._do(handling)
+{% endif %}
+            if done:
                 took = round((monotonic() - started) * 1000, 1)
                 logger.info("work_done", attempt=row.attempts, duration_ms=took)
             else:
