@@ -24,7 +24,7 @@ CONFIG = """
 expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "422", "429"]
 """
 # Where no mail server answers, what has to send a mail says so.
-CONFIG_OF_LIBRARIES = """
+CONFIG_OF_BORROWED = """
 [checks.not_a_server_error]
 expected-statuses = ["2xx", "3xx", "4xx", "503"]
 """
@@ -41,8 +41,8 @@ class Target:
     token_at: str = ""
     # What ends the credentials is attacked last.
     ends: tuple[str, ...] = ()
-    # The description that a library brings of its own routes, which may be wrong about answers, but not about failures.
-    library: str = ""
+    # The description of routes that a package brings, which may be wrong about answers, but not about failures.
+    borrowed: str = ""
 
 
 OPEN = Target({"auth": "none"}, "uv run just migrate")
@@ -65,7 +65,7 @@ JWT = Target(
     DJANGO,
     "/api/me",
     "/api/auth/token",
-    library="/_allauth/openapi.json",
+    borrowed="/_allauth/openapi.json",
 )
 
 
@@ -105,9 +105,9 @@ def test_no_request_makes_a_service_fail_or_say_what_it_does_not_document(
             assert status(site + target.whoami, header) == 200, "the attack was that of a stranger"
         if target.ends:
             some += run([*attack, *(f"--include-path={path}" for path in target.ends)], tmp_path, clean_environment())
-        if target.library:
-            config.write_text(CONFIG_OF_LIBRARIES, encoding="utf-8")
-            more = [*SCHEMATHESIS, "--config-file", str(config), "run", site + target.library]
+        if target.borrowed:
+            config.write_text(CONFIG_OF_BORROWED, encoding="utf-8")
+            more = [*SCHEMATHESIS, "--config-file", str(config), "run", site + target.borrowed]
             some += run([*more, "--checks=not_a_server_error", *options], tmp_path, clean_environment())
     print(some)
     assert sum(int(number) for number in re.findall(r"(\d+) generated", some)) > 100

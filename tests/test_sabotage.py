@@ -58,7 +58,7 @@ def check(spoiled: Path, into: Path, path: str) -> FilesReport:
 
 def prove(spoiled: Path, into: Path, databases: Server, *steps: str, only: str = "") -> Outcome:
     variant = named(Questionnaire(spoiled), only)
-    return build(variant, spoiled, into / "projects", databases, into / "mypy", *([steps] if steps else []))
+    return build(variant, spoiled, into / "projects", databases, into / "shared", *([steps] if steps else []))
 
 
 def test_an_undefined_variable_is_noticed(spoiled: Path, edit: Edit, tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ class Metrics:
             return prometheus.generate_latest(self.registry)
         registry = prometheus.CollectorRegistry()
         registry.register(Processes(living(self.folder)))
+        # The library has no types.
         registry.register(AllWorkers(registry=None, path=self.folder))  # type: ignore[no-untyped-call]
         prometheus.PlatformCollector(registry=registry)
         return prometheus.generate_latest(registry)
@@ -104,6 +105,7 @@ class AllWorkers(MultiProcessCollector):
 
     def collect(self) -> Iterable[prometheus.Metric]:
         files = [str(file) for file in Path(self._path).glob("*.db") if has_begun(file)]
+        # The library has no types.
         return self.merge(files)  # type: ignore[no-untyped-call, no-any-return]
 
 
