@@ -43,6 +43,8 @@ def measure(options: Options) -> Iterator[Figure]:
                 yield from _taking(options, database, project, url)
             with _database(databases, database, project) as url:
                 yield _working(options, database, project, url)
+            with _database(databases, database, project) as url:
+                yield _catching_up(options, database, project, url)
             if database == "postgresql":
                 with _database(databases, database, project) as url:
                     yield _memory(options, database, project, url)
@@ -80,18 +82,36 @@ def _taking(options: Options, database: str, project: Path, url: str) -> Iterato
             homes["limit"] = stack.enter_context(bare("limit", project, url, **OF_SENDER))
             homes["background"] = stack.enter_context(bare("background", project, url, **OF_SENDER))
         taken: dict[str, list[Load]] = {name: [] for name in homes}
+        owed: dict[str, list[int]] = {name: [] for name in homes}
         for home in homes.values():
             _send(options, home, 1)
+            _settle(url)
         for _ in range(options.rounds):
             for name, home in homes.items():
                 taken[name].append(_send(options, home, options.seconds))
+                owed[name].append(_settle(url))
     yield _figure(f"{database}: intake of webhooks", taken["service"], taken.get("limit"))
     if "background" in taken:
         yield _figure(f"{database}: intake, and BackgroundTasks instead", taken["service"], taken["background"])
+        lost = f"{median(owed['background']):,.0f}"
+        kept = f"{median(owed['service']):,.0f}"
+        yield Figure(f"{database}: answered and not yet kept, BackgroundTasks and intake", lost, kept)
     half = median(one.requests for one in taken["service"]) / 2
     with service(project, url, **SETTINGS) as home:
         loads = [_send(options, home, options.seconds, half) for _ in range(options.rounds)]
     yield _figure(f"{database}: intake at half load", loads)
+
+
+def _settle(url: str) -> int:
+    """Wait until nothing more is written, which would slow down whose turn is next: how many rows that was."""
+    evidence = Evidence(url)
+    first = last = sum(evidence.states().values())
+    while True:
+        time.sleep(0.5)
+        count = sum(evidence.states().values())
+        if count == last:
+            return count - first
+        last = count
 
 
 def _working(options: Options, database: str, project: Path, url: str) -> Figure:
@@ -112,6 +132,26 @@ def _working(options: Options, database: str, project: Path, url: str) -> Figure
         raise CommandFailed(f"{evidence.states()['done']:,} events had {done:,} effects", "")
     what = f"{database}: intake and one worker, {done:,} events: waiting at the end"
     return Figure(what, f"{left:,} at {load.requests:,.0f}/s", f"{took:.1f} s more", "", _latency([load]))
+
+
+def _catching_up(options: Options, database: str, project: Path, url: str) -> Figure:
+    """A worker alone, after events came without one: what waits must not make it slower."""
+    evidence = Evidence(url)
+    with service(project, url, **SETTINGS) as home:
+        _send(options, home, options.seconds)
+        _settle(url)
+    with _worker(project, url):
+        while not evidence.states().get("done"):
+            time.sleep(0.1)
+        started, first = time.monotonic(), evidence.states()
+        left = sum(first.values()) - first["done"]
+        while set(states := evidence.states()) - {"done"}:
+            if time.monotonic() - started > PATIENCE:
+                break
+            time.sleep(0.1)
+        took = time.monotonic() - started
+    done = states["done"] - first["done"]
+    return Figure(f"{database}: one worker alone, {left:,} events waiting", f"{done / took:,.0f}/s")
 
 
 def _memory(options: Options, database: str, project: Path, url: str) -> Figure:

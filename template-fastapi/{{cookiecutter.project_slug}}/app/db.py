@@ -68,6 +68,8 @@ def create_engine(settings: Settings, *, only_reads: bool = False) -> AsyncEngin
             # SQLite has one writer: the next one comes when this one is done, without asking for it.
             options |= {"pool_size": 1, "max_overflow": 0}
             options |= {"pool_timeout": settings.database_pool_timeout}
+            # Sessions end their transactions: to end them once more is a way to another thread.
+            options |= {"pool_reset_on_return": None}
         engine = create_async_engine(settings.database, **options)
         prepare_sqlite(engine.sync_engine, only_reads=only_reads)
     else:

@@ -10,7 +10,6 @@ from typing import Any
 import structlog
 from celery.signals import worker_shutting_down
 from fastapi import FastAPI
-from sqlalchemy.ext.asyncio import AsyncSession
 from uvicorn.loops.auto import auto_loop_factory
 
 from app.db import now
@@ -21,7 +20,7 @@ from app.jobs.recurring import Clock
 from app.jobs.registry import KINDS, Kind
 from app.jobs.signals import told_to_stop
 from app.jobs.waking import Work
-from app.jobs.worker import Worker, recover
+from app.jobs.worker import Handling, Worker, recover
 from app.main import create_app
 from app.settings import Settings
 
@@ -92,34 +91,35 @@ async def do_one(worker: Worker, table: str, row_id: int) -> None:
     # For as long as a lease: a broker gives a message to others that is not acknowledged.
     end = monotonic() + worker.settings.job_lease
     while row is not None:
-        await asyncio.wait([worker.start(kind, row).task])
+        handling = worker.start(kind, row)
+        await asyncio.wait([handling.task])
         if worker.stopping or monotonic() > end:
             return
-        row = await claim_following(worker, kind, row)
+        row = await claim_following(worker, handling)
 
 
 async def claim_any(worker: Worker, kind: Kind, row_id: int) -> Claimed | None:
     with worker.claiming(kind):
         async with worker.database.statements() as session:
             row = await queue.claim_one(session, kind.model, row_id, lease=worker.lease)
-            return row or await claim_first(worker, session, kind)
+        return row or await claim_first(worker, kind)
 
 
-async def claim_following(worker: Worker, kind: Kind, row: Claimed) -> Claimed | None:
+async def claim_following(worker: Worker, handling: Handling) -> Claimed | None:
     """What had to wait for this row: for its turn, or for its place."""
-    following = None
+    kind, key, row = handling.kind, handling.row.order_key, None
     with worker.claiming(kind):
-        async with worker.database.statements() as session:
-            if row.order_key is not None:
-                model, key = kind.model, row.order_key
-                following = await queue.claim_next(session, model, key, lease=worker.lease)
-            if following is None and kind.share < 1:
-                following = await claim_first(worker, session, kind)
-    return following
+        if key is not None and handling.followed:
+            async with worker.database.statements() as session:
+                row = await queue.claim_next(session, kind.model, key, lease=worker.lease)
+        if row is None and kind.share < 1:
+            row = await claim_first(worker, kind)
+    return row
 
 
-async def claim_first(worker: Worker, session: AsyncSession, kind: Kind) -> Claimed | None:
-    rows = await queue.claim(session, kind.model, limit=1, lease=worker.lease)
+async def claim_first(worker: Worker, kind: Kind) -> Claimed | None:
+    async with queue.claiming(worker.database) as session:
+        rows = await queue.claim(session, kind.model, limit=1, lease=worker.lease)
     return next(iter(rows), None)
 
 

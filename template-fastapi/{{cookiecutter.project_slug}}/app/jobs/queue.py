@@ -1,7 +1,8 @@
 """The only place where rows of work change their state: each function is one statement, on any
 table of `Work`, in the caller's transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -28,12 +29,13 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    text,
     update,
 )
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from app.db import UtcDateTime, now, one_line
+from app.db import Database, UtcDateTime, now, one_line
 from app.jobs.models import STATES, State, Work
 
 # All columns of a row that was taken.
@@ -56,15 +58,16 @@ def in_state(table: FromClause, *states: State) -> ColumnElement[bool]:
     return column == options[0] if len(options) == 1 else column.in_(options)
 
 
+def is_open(table: FromClause) -> ColumnElement[bool]:
+    """In the words of the index of order keys: SQLite uses it for no others."""
+    return in_state(table, State.WAITING, State.RUNNING)
+
+
 def startable(table: Table, moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Due, and nothing else with its key runs, or waits from before."""
     other = table.alias("other")
     first = or_(other.c.id < table.c.id, in_state(other, State.RUNNING))
-    ahead = and_(
-        other.c.order_key == table.c.order_key,
-        in_state(other, State.WAITING, State.RUNNING),
-        first,
-    )
+    ahead = and_(other.c.order_key == table.c.order_key, is_open(other), first)
     return and_(
         in_state(table, State.WAITING),
         table.c.due_at <= moment,
@@ -83,6 +86,19 @@ def expired(table: Table, moment: datetime, lease: timedelta | None) -> ColumnEl
 def locked(rows: Select[Any]) -> Select[Any]:
     """What another one has locked is left to it (SQLite has one writer, and locks no rows)."""
     return select(rows.with_for_update(skip_locked=True).cte("chosen").c.id)
+
+
+@asynccontextmanager
+async def claiming(database: Database) -> AsyncIterator[AsyncSession]:
+    """A session to claim with; what was claimed is committed at the end."""
+    if database.engine.dialect.name != "postgresql":
+        async with database.statements() as session:
+            yield session
+        return
+    async with database.transactions() as session:
+        await session.execute(ALONG_THE_INDEX)
+        yield session
+        await session.commit()
 
 
 async def claim(
@@ -132,8 +148,13 @@ async def _claimed(
     except IntegrityError:
         # In the same moment somebody took another row with the same order key, which this statement
         # could not see yet: next time it will.
+        await session.rollback()
         return ()
 
+
+# PostgreSQL counts now and then how many rows wait; where it believes that they are few, it would sort
+# all of them to find the first. The index has them in order, however many they are.
+ALONG_THE_INDEX = text("SET LOCAL enable_bitmapscan = off")
 
 # Statements that are asked all the time are made once: making one costs about as much as asking it.
 MOMENT = bindparam("moment", type_=UtcDateTime)
@@ -158,7 +179,9 @@ def _claiming_one(table: Table) -> UpdateBase:
 
 @cache
 def _claiming_next(table: Table) -> UpdateBase:
-    this = table.c.order_key == bindparam("key")
+    other = table.alias("first")
+    with_key = and_(other.c.order_key == bindparam("key"), is_open(other))
+    this = table.c.id == select(func.min(other.c.id)).where(with_key).scalar_subquery()
     return _taking(table, select(table.c.id).where(this, startable(table, MOMENT)))
 
 
@@ -226,29 +249,41 @@ async def renew(
     return set((await session.scalars(statement)).all())
 
 
-async def _leave(session: Executes, model: type[Work], row: Claimed, **values: Any) -> bool:
-    """False when the lease is somebody else's by now, or nobody's."""
+async def _leave(
+    session: Executes, model: type[Work], row: Claimed, **values: Any
+) -> Row[Any] | None:
+    """None when the lease is somebody else's by now, or nobody's."""
     statement = _leaving(model.__table__, *values)
-    given = {"row_id": row.id, "row_lease": row.lease}
+    given = {"row_id": row.id, "row_lease": row.lease, "row_order_key": row.order_key}
     given |= {f"new_{name}": value for name, value in values.items()}
-    return (await session.scalar(statement, given)) is not None
+    return (await session.execute(statement, given)).one_or_none()
 
 
 @cache
 def _leaving(table: Table, *names: str) -> UpdateBase:
+    other = table.alias("other")
+    same_key = other.c.order_key == bindparam("row_order_key")
+    behind = exists().where(same_key, is_open(other), other.c.id != bindparam("row_id"))
     return (
         update(table)
         .where(table.c.id == bindparam("row_id"), table.c.lease == bindparam("row_lease"))
         .values(lease=None, lease_until=None, **{name: bindparam(f"new_{name}") for name in names})
-        .returning(table.c.id)
+        .returning(behind.label("followed"))
     )
+
+
+@dataclass(frozen=True)
+class Finished:
+    # Whether others waited for their turn behind it.
+    followed: bool
 
 
 async def finish(
     session: Executes, model: type[Work], row: Claimed, state: State = State.DONE
-) -> bool:
-    """False when the row was lost in the meantime: whoever did its work has to roll that back."""
-    return await _leave(session, model, row, state=state, finished_at=now(), last_error=None)
+) -> Finished | None:
+    """None when the row was lost in the meantime: whoever did its work has to roll that back."""
+    left = await _leave(session, model, row, state=state, finished_at=now(), last_error=None)
+    return left and Finished(bool(left.followed))
 
 
 async def fail(
@@ -273,7 +308,8 @@ async def fail(
 
 async def release(session: Executes, model: type[Work], row: Claimed) -> bool:
     """Give it back as if it had not been taken."""
-    return await _leave(session, model, row, state=State.WAITING, attempts=row.attempts - 1)
+    left = await _leave(session, model, row, state=State.WAITING, attempts=row.attempts - 1)
+    return left is not None
 
 
 async def replay(session: Executes, model: type[Work], ids: Iterable[int]) -> list[int]:

@@ -22,6 +22,7 @@ from app.settings import Settings
 
 logger = structlog.get_logger()
 
+A_LITTLE = 0.01  # seconds
 AFTER_A_FAILURE = 0.5  # seconds, at most, until a lease is renewed again
 
 
@@ -32,6 +33,8 @@ class Handling:
     task: "asyncio.Task[None]" = field(init=False)
     # From here on its own transaction finds out whether the row is still ours.
     ending: bool = False
+    # Whether others may wait for their turn behind it.
+    followed: bool = True
     lost: bool = False
 
 
@@ -57,8 +60,13 @@ class Worker:
         self.handling: set[Handling] = set()
         self._claiming: list[Kind] = []
         self._woken = asyncio.Event()
+        # Of which something may have become due, and of which more was due than could begin.
+        self._due: set[Kind] = set()
+        self._more: set[Kind] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        # Keys whose turn may have come: the row before them is done.
+        self._next: list[tuple[Kind, str]] = []
         self.stopping = False
-        self._more = False
         self._in_trouble = False
 
     @property
@@ -86,6 +94,7 @@ class Worker:
         return self.settings.shutdown_timeout if self.settings.environment == "production" else 1
 
     def wake(self, _: Collection[Work] = ()) -> None:
+        self._due.update(self.kinds)
         self._woken.set()
 
     def stop(self) -> None:
@@ -123,11 +132,10 @@ class Worker:
                 if monotonic() >= next_look:
                     next_look = monotonic() + self.settings.worker_poll
                     await self.clock.tick(self.database)
-                    due = await self._look()
-                else:
-                    due = True
-                if due:
+                    self._due.update(await self._look())
+                if self._due:
                     await self._take()
+                await self._take_next()
                 self._in_trouble = False
             except Exception as error:
                 # Once, not each second for as long as the database is away.
@@ -138,30 +146,48 @@ class Worker:
                 async with asyncio.timeout(max(next_look - monotonic(), 0)):
                     await self._woken.wait()
 
-    async def _look(self) -> bool:
-        """Ask first: to take nothing would make all writers wait on SQLite."""
-        due = False
+    async def _look(self) -> list[Kind]:
+        """What is due. Ask first: to take nothing would make all writers wait on SQLite."""
+        due = []
         for kind in self.kinds:
             async with self.database.readers() as session:
                 if not await queue.is_due(session, kind.model, lease=self.lease):
                     continue
-            due = True
+            due.append(kind)
             async with self.database.statements() as session:
                 await recover(session, kind, lease=self.lease)
         return due
 
     async def _take(self) -> None:
-        self._more = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due, self._due = self._due, set()
         # In turns: one kind must not keep the others out.
         self.kinds.append(self.kinds.pop(0))
-        for kind in list(self.kinds):
+        for kind in [kind for kind in self.kinds if kind in due]:
             if (limit := self.free_for(kind)) <= 0:
-                self._more = True
+                self._more.add(kind)
+                continue
+            async with queue.claiming(self.database) as session:
+                rows = await queue.claim(session, kind.model, limit=limit, lease=self.lease)
+            if len(rows) == limit:
+                self._more.add(kind)
+            else:
+                self._more.discard(kind)
+            for row in rows:
+                self.start(kind, row)
+
+    async def _take_next(self) -> None:
+        """Of the keys whose turn may have come: to look through all that is due costs more."""
+        while self._next:
+            kind, key = self._next.pop()
+            if self.free_for(kind) <= 0:
+                self._more.add(kind)
                 continue
             async with self.database.statements() as session:
-                rows = await queue.claim(session, kind.model, limit=limit, lease=self.lease)
-            self._more |= len(rows) == limit
-            for row in rows:
+                row = await queue.claim_next(session, kind.model, key, lease=self.lease)
+            if row is not None:
                 self.start(kind, row)
 
     def start(self, kind: Kind, row: Claimed) -> Handling:
@@ -173,10 +199,23 @@ class Worker:
 
     def _ended(self, handling: Handling) -> None:
         self.handling.discard(handling)
-        # Several at once cost no more than one. What waits for its order may begin now.
-        several = self.free_for(handling.kind) >= max(1, self.settings.worker_concurrency // 4)
-        if (self._more and several) or handling.row.order_key:
-            self.wake()
+        kind, key = handling.kind, handling.row.order_key
+        if self._more:
+            self._go_on()
+        if key is not None and handling.followed and kind not in self._more:
+            self._next.append((kind, key))
+            self._woken.set()
+
+    def _go_on(self) -> None:
+        """Take what is due still, a little later: several at once cost no more than one."""
+        if self.free >= self.settings.worker_concurrency // 4:
+            self._wake_for_more()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(A_LITTLE, self._wake_for_more)
+
+    def _wake_for_more(self) -> None:
+        self._due |= self._more
+        self._woken.set()
 
     async def _handle(self, handling: Handling) -> None:
         kind, row = handling.kind, handling.row
@@ -212,10 +251,12 @@ class Worker:
         async with self.database.transactions() as session:
             state = await kind.run(session, row)
             handling.ending = True
-            mine = await queue.finish(session, kind.model, row, state)
-            if mine:
-                await session.commit()
-            return mine
+            finished = await queue.finish(session, kind.model, row, state)
+            if finished is None:
+                return False
+            await session.commit()
+            handling.followed = finished.followed
+            return True
 
     async def _give_back(self, handling: Handling) -> None:
         try:

@@ -1,5 +1,6 @@
 """Keeps events before they are answered. What comes while others are being written is written
-together with the next: one statement and one commit for all of them, and no wait when it is idle."""
+together with the next: one statement and one commit for all of them, after a short pause when there
+were several the last time too, and at once when it is idle."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from app.webhooks.handlers import Event
 from app.webhooks.models import WebhookEvent
 
 MOST_AT_ONCE = 200  # rows
+PAUSE = 0.003  # seconds in which more may come, while it is busy
 MOST_BYTES = 4_000_000  # of bodies at once
 PATIENCE = 10  # seconds; senders wait for 10 to 30
 
@@ -110,6 +112,8 @@ class Intake:
                     one.set_result(None)
                 else:
                     one.set_exception(error)
+            if len(batch) > 1:
+                await asyncio.sleep(PAUSE)
         self.writing = None
 
     def _take(self) -> list[tuple[Values, asyncio.Future[None]]]:

@@ -2,7 +2,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import {% if cookiecutter.database == "postgresql" %}text, {% endif %}update
 
 from app.db import Database, now
 from app.jobs import queue
@@ -31,7 +31,9 @@ async def recover(database: Database) -> list[tuple[int, State]]:
         return [(row.id, row.state) for row in await queue.recover(session, Job)]
 
 
-async def finish(database: Database, row: Claimed, state: State = State.DONE) -> bool:
+async def finish(
+    database: Database, row: Claimed, state: State = State.DONE
+) -> queue.Finished | None:
     async with database.transactions.begin() as session:
         return await queue.finish(session, Job, row, state)
 
@@ -160,6 +162,45 @@ async def test_one_row_is_claimed_by_its_id_when_it_is_its_turn(database: Databa
         assert await queue.claim_one(session, Job, first, lease=LEASE) is None
 
 
+async def test_of_a_key_the_first_is_claimed_when_none_runs(database: Database) -> None:
+    first, second = await fill(database, 2, order_key="ann")
+    await fill(database, order_key="bob")
+
+    async def claim_next() -> Claimed | None:
+        async with database.statements() as session:
+            return await queue.claim_next(session, Job, "ann", lease=LEASE)
+
+    row = await claim_next()
+    assert row is not None
+    assert row.id == first
+    assert await claim_next() is None
+    await finish(database, row)
+    row = await claim_next()
+    assert row is not None
+    assert row.id == second
+
+
+async def test_who_finishes_hears_whether_others_wait_for_their_turn(database: Database) -> None:
+    for key in ("ann", "ann", "bob", None, None):
+        await fill(database, order_key=key)
+
+    followed = []
+    for row in await claim(database, limit=3):
+        finished = await finish(database, row)
+        followed.append((row.order_key, finished and finished.followed))
+    assert followed == [("ann", True), ("bob", False), (None, False)]
+
+
+{% if cookiecutter.database == "postgresql" %}
+async def test_who_claims_goes_along_the_index_and_nobody_else_has_to(database: Database) -> None:
+    asked = text("SHOW enable_bitmapscan")
+    async with queue.claiming(database) as session:
+        assert await session.scalar(asked) == "off"
+    async with database.transactions() as session:
+        assert await session.scalar(asked) == "on"
+
+
+{% endif %}
 async def test_failing_takes_longer_pauses_and_ends_after_the_last_attempt(
     database: Database,
 ) -> None:

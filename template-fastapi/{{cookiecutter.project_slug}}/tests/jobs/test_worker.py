@@ -266,6 +266,22 @@ async def test_jobs_with_a_key_run_in_order_whoever_runs_them(
     assert ran == [number for number in range(8) for _ in range(2)]
 
 
+async def test_what_waited_for_its_turn_begins_without_being_looked_for(
+    database: Database, works: Works
+) -> None:
+    @job()
+    async def step(session: AsyncSession) -> None:
+        await asyncio.sleep(0.001)
+
+    keys = ["ann", "ann", "bob", None, "ann", None, "bob", "ann", None, None]
+    ids = [await add(database, step, order_key=key) for key in keys]
+    for places in (1, 3, 20):
+        async with works(worker_poll=600, worker_concurrency=places):
+            await finished(database, *ids)
+        async with database.transactions.begin() as session:
+            await queue.replay(session, Job, ids)
+
+
 @pytest.mark.parametrize(("share", "places"), [(1, 4), (0.5, 2), (0.1, 1)])
 async def test_more_jobs_than_places_are_all_done_and_never_more_at_once(
     database: Database,

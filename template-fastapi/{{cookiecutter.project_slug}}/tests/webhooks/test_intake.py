@@ -66,21 +66,44 @@ async def test_two_hundred_repetitions_at_once_have_one_effect(
     assert await effects(database) == 1
 
 
-async def test_what_comes_at_once_is_written_together(
-    app: FastAPI, sender: AsyncClient, database: Database
-) -> None:
+def inserts_of(intake: Intake) -> list[str]:
+    """The statements with which it inserts from now on."""
     written: list[str] = []
 
     def note(*arguments: Any) -> None:
-        written.append(arguments[2])
+        if arguments[2].startswith("INSERT"):
+            written.append(arguments[2])
 
-    engine = app.state.webhooks.engine.sync_engine
-    sqlalchemy_event.listen(engine, "before_cursor_execute", note)
+    sqlalchemy_event.listen(intake.engine.sync_engine, "before_cursor_execute", note)
+    return written
+
+
+async def test_what_comes_at_once_is_written_together(
+    app: FastAPI, sender: AsyncClient, database: Database
+) -> None:
+    written = inserts_of(app.state.webhooks)
     await asyncio.gather(*(send(sender, f"evt_{number}") for number in range(60)))
-    sqlalchemy_event.remove(engine, "before_cursor_execute", note)
 
     assert len(await events(database)) == 60
-    assert sum(statement.startswith("INSERT") for statement in written) < 30
+    assert len(written) < 30
+
+
+async def test_while_it_is_busy_it_waits_a_moment_for_more(
+    app: FastAPI, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.webhooks.intake.PAUSE", 0.2)
+    intake: Intake = app.state.webhooks
+    written = inserts_of(intake)
+    both = [asyncio.create_task(intake.keep(Event("shop", one, "", b""))) for one in "ab"]
+    await asyncio.gather(*both)
+    more = []
+    for one in "cde":
+        more.append(asyncio.create_task(intake.keep(Event("shop", one, "", b""))))
+        await asyncio.sleep(0.01)
+    await asyncio.gather(*more)
+
+    assert len(written) == 2
+    assert len(await events(database)) == 5
 
 
 async def test_what_is_committed_is_on_the_disk(app: FastAPI) -> None:
