@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 from sqlalchemy.orm import DeclarativeBase
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 
 from app.errors import DatabaseUnavailableError
 from app.settings import Settings
@@ -68,7 +68,7 @@ def create_engine(settings: Settings, *, only_reads: bool = False) -> AsyncEngin
             # SQLite has one writer: the next one comes when this one is done, without asking for it.
             options |= {"pool_size": 1, "max_overflow": 0}
             options |= {"pool_timeout": settings.database_pool_timeout}
-            # Sessions end their transactions: to end them once more is a way to another thread.
+            # That is what end_transaction does.
             options |= {"pool_reset_on_return": None}
         engine = create_async_engine(settings.database, **options)
         prepare_sqlite(engine.sync_engine, only_reads=only_reads)
@@ -110,6 +110,14 @@ def prepare_sqlite(engine: Engine, *, only_reads: bool) -> None:
 
     if only_reads:
         return
+
+    @event.listens_for(engine, "reset")
+    def end_transaction(
+        connection: DBAPIConnection, _: ConnectionPoolEntry, state: PoolResetState
+    ) -> None:
+        # A commit that failed may have left one. To end what has ended is a way to another thread.
+        if not state.terminate_only and connection.driver_connection.in_transaction:
+            connection.rollback()
 
     @event.listens_for(engine, "begin")
     def begin_immediate(connection: Connection) -> None:

@@ -1,11 +1,22 @@
 import asyncio
 from collections.abc import AsyncIterator
+{% if cookiecutter.database == "sqlite" %}
+from pathlib import Path
+from typing import Any
+{% endif %}
 
 import pytest
 from httpx2 import AsyncClient
-from sqlalchemy import delete, func, select
+{% if cookiecutter.database == "sqlite" %}
+from pydantic import SecretStr
+{% endif %}
+from sqlalchemy import delete, func, select{% if cookiecutter.database == "sqlite" %}, text{% endif %}
 
-from app.db import Reader, Session, now
+{% if cookiecutter.database == "sqlite" %}
+from sqlalchemy.exc import IntegrityError
+{% endif %}
+
+from app.db import {% if cookiecutter.database == "sqlite" %}Database, {% endif %}Reader, Session, now
 from app.errors import NotFoundError
 from app.idempotency import IdempotencyKey
 from app.main import create_app
@@ -72,6 +83,27 @@ async def test_reading_waits_for_no_writer(settings: Settings) -> None:
     assert ready == 200
 
 
+{% if cookiecutter.database == "sqlite" %}
+async def test_a_commit_that_failed_keeps_no_lock(settings: Settings, tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'any.db'}"
+    database = Database(settings.model_copy(update={"database_url": SecretStr(url)}))
+    try:
+        async with database.transactions.begin() as session:
+            await session.execute(text("CREATE TABLE parents (id INTEGER PRIMARY KEY)"))
+            late = "REFERENCES parents DEFERRABLE INITIALLY DEFERRED"
+            await session.execute(text(f"CREATE TABLE children (parent INTEGER {late})"))
+        with pytest.raises(IntegrityError):
+            async with database.transactions.begin() as session:
+                await session.execute(text("INSERT INTO children VALUES (1)"))
+
+        async with database.engine.connect() as connection:
+            raw: Any = await connection.get_raw_connection()
+            assert not raw.driver_connection.in_transaction
+    finally:
+        await database.close()
+
+
+{% endif %}
 async def test_a_request_that_fails_leaves_the_connection_usable(committing: AsyncClient) -> None:
     for _ in range(2):
         # The second one breaks the primary key.

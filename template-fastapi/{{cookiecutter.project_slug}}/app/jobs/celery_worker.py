@@ -109,7 +109,7 @@ async def claim_following(worker: Worker, handling: Handling) -> Claimed | None:
     """What had to wait for this row: for its turn, or for its place."""
     kind, key, row = handling.kind, handling.row.order_key, None
     with worker.claiming(kind):
-        if key is not None and handling.followed:
+        if key is not None:
             async with worker.database.statements() as session:
                 row = await queue.claim_next(session, kind.model, key, lease=worker.lease)
         if row is None and kind.share < 1:

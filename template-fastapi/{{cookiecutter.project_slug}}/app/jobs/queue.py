@@ -143,13 +143,14 @@ async def claim_next(
 async def _claimed(
     session: Executes, claiming: UpdateBase, given: dict[str, Any]
 ) -> Sequence[Claimed]:
-    try:
-        return (await session.execute(claiming, given)).all()
-    except IntegrityError:
-        # In the same moment somebody took another row with the same order key, which this statement
-        # could not see yet: next time it will.
-        await session.rollback()
-        return ()
+    for _ in range(2):
+        try:
+            return (await session.execute(claiming, given)).all()
+        except IntegrityError:
+            # In the same moment somebody took another row with the same order key, which this
+            # statement could not see yet: the next one can.
+            await session.rollback()
+    return ()
 
 
 # PostgreSQL counts now and then how many rows wait; where it believes that they are few, it would sort

@@ -60,6 +60,7 @@ class Worker:
         self.handling: set[Handling] = set()
         self._claiming: list[Kind] = []
         self._woken = asyncio.Event()
+        self._rung = 0
         # Of which something may have become due, and of which more was due than could begin.
         self._due: set[Kind] = set()
         self._more: set[Kind] = set()
@@ -94,6 +95,7 @@ class Worker:
         return self.settings.shutdown_timeout if self.settings.environment == "production" else 1
 
     def wake(self, _: Collection[Work] = ()) -> None:
+        self._rung += 1
         self._due.update(self.kinds)
         self._woken.set()
 
@@ -176,7 +178,11 @@ class Worker:
             else:
                 self._more.discard(kind)
             for row in rows:
-                self.start(kind, row)
+                self._begin(kind, row)
+            if kind in self._more and self.free_for(kind) > 0:
+                # Others ended while it was asked.
+                self._due.add(kind)
+                self._woken.set()
 
     async def _take_next(self) -> None:
         """Of the keys whose turn may have come: to look through all that is due costs more."""
@@ -188,34 +194,37 @@ class Worker:
             async with self.database.statements() as session:
                 row = await queue.claim_next(session, kind.model, key, lease=self.lease)
             if row is not None:
-                self.start(kind, row)
+                self._begin(kind, row)
 
     def start(self, kind: Kind, row: Claimed) -> Handling:
         handling = Handling(kind, row)
         handling.task = asyncio.create_task(self._handle(handling))
         self.handling.add(handling)
-        handling.task.add_done_callback(lambda _: self._ended(handling))
+        handling.task.add_done_callback(lambda _: self.handling.discard(handling))
         return handling
 
+    def _begin(self, kind: Kind, row: Claimed) -> None:
+        """And go on when it has ended. Where a broker says what to do, nothing goes on by itself."""
+        handling = self.start(kind, row)
+        handling.task.add_done_callback(lambda _: self._ended(handling))
+
     def _ended(self, handling: Handling) -> None:
-        self.handling.discard(handling)
         kind, key = handling.kind, handling.row.order_key
+        in_turn = key is not None and handling.followed
         if self._more:
+            # Others wait, too: whose turn it is comes by the order of all.
+            self._due |= {kind, *self._more} if in_turn else self._more
             self._go_on()
-        if key is not None and handling.followed and kind not in self._more:
+        elif key is not None and in_turn:
             self._next.append((kind, key))
             self._woken.set()
 
     def _go_on(self) -> None:
-        """Take what is due still, a little later: several at once cost no more than one."""
+        """Take what is due, perhaps a little later: several at once cost no more than one."""
         if self.free >= self.settings.worker_concurrency // 4:
-            self._wake_for_more()
+            self._woken.set()
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(A_LITTLE, self._wake_for_more)
-
-    def _wake_for_more(self) -> None:
-        self._due |= self._more
-        self._woken.set()
+            self._timer = asyncio.get_running_loop().call_later(A_LITTLE, self._woken.set)
 
     async def _handle(self, handling: Handling) -> None:
         kind, row = handling.kind, handling.row
@@ -250,12 +259,13 @@ class Worker:
         kind, row = handling.kind, handling.row
         async with self.database.transactions() as session:
             state = await kind.run(session, row)
-            handling.ending = True
+            handling.ending, rung = True, self._rung
             finished = await queue.finish(session, kind.model, row, state)
             if finished is None:
                 return False
             await session.commit()
-            handling.followed = finished.followed
+            # What was looked for since then could not begin yet, and this statement did not see it.
+            handling.followed = finished.followed or rung != self._rung
             return True
 
     async def _give_back(self, handling: Handling) -> None:
