@@ -25,9 +25,9 @@ WORKFLOWS = ("the workflow's schema", "zizmor")
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.checks")
     parser.add_argument("--lint", action="store_true", help="without the tests")
-    # One more than there are processors: tests of faults wait a good part of their time.
-    jobs = str((os.cpu_count() or 2) + 1)
-    parser.add_argument("--jobs", default=jobs, help="tests at the same time (default: the cores and one more)")
+    # More than there are processors: tests of faults, servers and databases wait a good part of their time.
+    jobs = str((os.cpu_count() or 2) + 2)
+    parser.add_argument("--jobs", default=jobs, help="tests at the same time (default: the cores and two more)")
     options, more = parser.parse_known_args()
     workflows = [str(path) for path in sorted((ROOT / ".github/workflows").glob("*.yml"))]
     tools = Path(sys.executable).parent
