@@ -20,7 +20,7 @@ from app.jobs.recurring import Clock
 from app.jobs.registry import KINDS, Kind
 from app.jobs.signals import told_to_stop
 from app.jobs.waking import Work
-from app.jobs.worker import Handling, Worker, recover
+from app.jobs.worker import Worker, recover
 from app.main import create_app
 from app.settings import Settings
 
@@ -91,11 +91,10 @@ async def do_one(worker: Worker, table: str, row_id: int) -> None:
     # For as long as a lease: a broker gives a message to others that is not acknowledged.
     end = monotonic() + worker.settings.job_lease
     while row is not None:
-        handling = worker.start(kind, row)
-        await asyncio.wait([handling.task])
+        await asyncio.wait([worker.start(kind, row).task])
         if worker.stopping or monotonic() > end:
             return
-        row = await claim_following(worker, handling)
+        row = await claim_following(worker, kind, row)
 
 
 async def claim_any(worker: Worker, kind: Kind, row_id: int) -> Claimed | None:
@@ -105,16 +104,17 @@ async def claim_any(worker: Worker, kind: Kind, row_id: int) -> Claimed | None:
         return row or await claim_first(worker, kind)
 
 
-async def claim_following(worker: Worker, handling: Handling) -> Claimed | None:
+async def claim_following(worker: Worker, kind: Kind, row: Claimed) -> Claimed | None:
     """What had to wait for this row: for its turn, or for its place."""
-    kind, key, row = handling.kind, handling.row.order_key, None
+    following = None
     with worker.claiming(kind):
-        if key is not None:
+        if row.order_key is not None:
+            model, key = kind.model, row.order_key
             async with worker.database.statements() as session:
-                row = await queue.claim_next(session, kind.model, key, lease=worker.lease)
-        if row is None and kind.share < 1:
-            row = await claim_first(worker, kind)
-    return row
+                following = await queue.claim_next(session, model, key, lease=worker.lease)
+        if following is None and kind.share < 1:
+            following = await claim_first(worker, kind)
+    return following
 
 
 async def claim_first(worker: Worker, kind: Kind) -> Claimed | None:

@@ -276,10 +276,10 @@ async def test_what_waited_for_its_turn_begins_without_being_looked_for(
     keys = ["ann", "ann", "bob", None, "ann", None, "bob", "ann", None, None]
     ids = [await add(database, step, order_key=key) for key in keys]
     for places in (1, 3, 20):
-        async with works(worker_poll=600, worker_concurrency=places):
-            await finished(database, *ids)
         async with database.transactions.begin() as session:
             await queue.replay(session, Job, ids)
+        async with works(worker_poll=600, worker_concurrency=places):
+            await finished(database, *ids)
 
 
 @pytest.mark.parametrize(("share", "places"), [(1, 4), (0.5, 2), (0.1, 1)])
