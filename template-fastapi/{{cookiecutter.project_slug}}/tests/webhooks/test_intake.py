@@ -91,7 +91,7 @@ async def test_what_comes_at_once_is_written_together(
 async def test_while_it_is_busy_it_waits_a_moment_for_more(
     app: FastAPI, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.webhooks.intake.PAUSE", 0.2)
+    monkeypatch.setattr("app.webhooks.intake.PAUSE", 0.5)
     intake: Intake = app.state.webhooks
     written = inserts_of(intake)
     both = [asyncio.create_task(intake.keep(Event("shop", one, "", b""))) for one in "ab"]
