@@ -1,12 +1,22 @@
 -- Sends signed events from a file, each once: a line has the signature, a tab, and the body.
--- After `--`: the file, and for less than full load the mean pause of a connection in milliseconds.
-local events, pause
+-- After `--`: the file, and for less than full load how many a second. They come at random moments, whether or not those
+-- before them are answered, for as long as a connection is free; what is late then is sent at once.
+local ffi = require("ffi")
+ffi.cdef("typedef struct { long seconds, nanoseconds; } moment; int clock_gettime(int clock, moment *into);")
+
+local events, rate, next_one
+local clock = ffi.new("moment")
 local headers = { ["Content-Type"] = "application/json" }
+
+local function now()
+  ffi.C.clock_gettime(0, clock)
+  return tonumber(clock.seconds) + tonumber(clock.nanoseconds) / 1e9
+end
 
 function init(args)
   events = assert(io.open(args[1]))
-  pause = tonumber(args[2])
-  if not pause then
+  rate = tonumber(args[2])
+  if not rate then
     delay = nil
   end
 end
@@ -19,5 +29,6 @@ function request()
 end
 
 function delay()
-  return math.random() * 2 * pause
+  next_one = (next_one or now()) - math.log(1 - math.random()) / rate
+  return math.max(0, (next_one - now()) * 1000)
 end

@@ -27,7 +27,6 @@ OF_SENDER = {"SECRET": SENDER.secret, "HEADER": SENDER.header}
 MOST = 15_000  # events a second, more than anybody takes here
 RATES = {"postgresql": 1000, "sqlite": 500}  # events a second that a worker has to keep up with
 MANY = 200_000  # events after which memory is looked at again
-CONNECTIONS = 32
 PATIENCE = 120  # seconds for a worker to catch up
 
 
@@ -184,10 +183,10 @@ def _worker(project: Path, url: str) -> Iterator[None]:
 
 
 def _send(options: Options, home: str, seconds: int, rate: float | None = None) -> Load:
-    """Events that nobody has seen: as many as are taken, or about `rate` a second."""
+    """Events that nobody has seen: as many as are taken, or `rate` a second."""
     events = options.folder / "events.txt"
     _write_events(events, int(seconds * (2 * rate if rate else MOST)) + 1000)
-    more = [f"{1000 * CONNECTIONS / rate:.1f}"] if rate else []
+    more = [str(rate)] if rate else []
     return load(home + SENDER.path, ["-s", str(HERE / "events.lua")], seconds, [str(events), *more])
 
 
