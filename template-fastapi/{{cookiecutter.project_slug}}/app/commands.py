@@ -27,6 +27,7 @@ from app.embedded_postgresql import embedded_url
 {% endif %}
 {% if cookiecutter.jobs or cookiecutter.webhooks %}
 from app.jobs import commands as jobs
+from app.jobs.registry import RegistrationError
 {% endif %}
 from app.main import create_app
 {% if cookiecutter.outbox %}
@@ -222,6 +223,10 @@ def main(arguments: list[str] | None = None) -> None:
         options.run(options)
     except ModuleNotFoundError as error:
         raise SystemExit(f"{error.name} is not installed: run `uv add {error.name}`.") from error
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+    except RegistrationError as error:
+        raise SystemExit(f"In app/handlers/: {error}") from None
+{% endif %}
 
 
 if __name__ == "__main__":

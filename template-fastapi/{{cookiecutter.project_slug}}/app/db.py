@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 from fastapi import Depends, Request
 from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, Table, TypeDecorator, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -142,7 +142,23 @@ async def why_unreachable(settings: Settings) -> str | None:
 
 
 def one_line(error: BaseException) -> str:
+{% if cookiecutter.database == "postgresql" %}
+    """The first line, unless it quotes a value: PostgreSQL and its driver do when one is refused."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        cause = error.orig.__cause__
+        if isinstance(cause, ValueError) or str(getattr(cause, "sqlstate", "")).startswith("22"):
+            return f"A value in a statement was refused ({type(cause).__name__})."
+{% endif %}
     return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def lacks_migrations(error: DBAPIError) -> bool:
+    """Whether there is no such table or column."""
+{% if cookiecutter.database == "postgresql" %}
+    if getattr(error.orig, "sqlstate", None) in ("42P01", "42703"):
+        return True
+{% endif %}
+    return str(error.orig).startswith(("no such table", "no such column"))
 
 
 class Database:

@@ -5,22 +5,27 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db import Database
+from app.db import Database, lacks_migrations, one_line
 from app.errors import DomainError
 from app.settings import Settings
 
 
 @asynccontextmanager
 async def transaction(settings: Settings) -> AsyncIterator[AsyncSession]:
-    """Raises SystemExit with the sentence of a domain error."""
+    """Raises SystemExit with the sentence of a domain error, or when migrations are pending."""
     database = Database(settings)
     try:
         async with database.transactions.begin() as session:
             yield session
     except DomainError as error:
         raise SystemExit(str(error)) from None
+    except DBAPIError as error:
+        if not lacks_migrations(error):
+            raise
+        raise SystemExit(f"Run `just migrate` first: {one_line(error)}") from None
     finally:
         await database.close()
 
@@ -29,11 +34,15 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
     """A type of argparse."""
 
     def parse(text: str) -> int:
-        if text.isascii() and text.isdigit() and least <= int(text[:10]) <= most:
+        short = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+        if short and least <= int(text) <= most:
             return int(text)
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} to {most}")
 
     return parse
+
+
+row_number = whole_number(1, 2**63 - 1)
 
 
 def table(lines: Sequence[Sequence[str]]) -> list[str]:

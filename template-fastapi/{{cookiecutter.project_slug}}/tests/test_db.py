@@ -1,4 +1,7 @@
 import asyncio
+{% if cookiecutter.database == "postgresql" %}
+import re
+{% endif %}
 from collections.abc import AsyncIterator
 {% if cookiecutter.database == "sqlite" %}
 from pathlib import Path
@@ -10,13 +13,15 @@ from httpx2 import AsyncClient
 {% if cookiecutter.database == "sqlite" %}
 from pydantic import SecretStr
 {% endif %}
-from sqlalchemy import delete, func, select{% if cookiecutter.database == "sqlite" %}, text{% endif %}
-
+from sqlalchemy import delete, func, select, text
 {% if cookiecutter.database == "sqlite" %}
 from sqlalchemy.exc import IntegrityError
+{% else %}
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
 {% endif %}
 
-from app.db import {% if cookiecutter.database == "sqlite" %}Database, {% endif %}Reader, Session, now
+from app.db import {{ "Database, Reader, Session, now" if cookiecutter.database == "sqlite" else "Reader, Session, now, one_line" }}
 from app.errors import NotFoundError
 from app.idempotency import IdempotencyKey
 from app.main import create_app
@@ -101,6 +106,21 @@ async def test_a_commit_that_failed_keeps_no_lock(settings: Settings, tmp_path: 
             assert not raw.driver_connection.in_transaction
     finally:
         await database.close()
+
+
+{% else %}
+@pytest.mark.parametrize("number", [":told", "CAST(:told AS text)"])
+async def test_a_value_that_is_refused_is_not_in_its_one_line(
+    session: AsyncSession, number: str
+) -> None:
+    with pytest.raises(DBAPIError) as refused:
+        async with session.begin_nested():
+            await session.execute(text(f"SELECT 1 + CAST({number} AS integer)"), {"told": "a lot"})
+
+    assert "a lot" in str(refused.value).splitlines()[0]
+    assert re.fullmatch(
+        r"A value in a statement was refused \(\w+Error\)\.", one_line(refused.value)
+    )
 
 
 {% endif %}

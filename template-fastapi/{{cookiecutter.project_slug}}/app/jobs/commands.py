@@ -15,7 +15,7 @@ from app.jobs.models import Job, State, Work
 from app.jobs.signals import told_to_stop
 from app.main import create_app
 from app.settings import Settings
-from app.terminal import moment, table, transaction, whole_number
+from app.terminal import moment, row_number, table, transaction, whole_number
 
 MOST = 100_000
 
@@ -69,15 +69,15 @@ def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
     add.set_defaults(run=list_all)
 
     add = commands.add_parser("job-show", help="show all of a job")
-    add.add_argument("id", type=int)
+    add.add_argument("id", type=row_number)
     add.set_defaults(run=show)
 
     add = commands.add_parser("job-retry", help="run finished (or dead) jobs once more")
-    add.add_argument("ids", type=int, nargs="+", metavar="id")
+    add.add_argument("ids", type=row_number, nargs="+", metavar="id")
     add.set_defaults(run=retry)
 
     add = commands.add_parser("job-cancel", help="cancel jobs that wait or run")
-    add.add_argument("ids", type=int, nargs="+", metavar="id")
+    add.add_argument("ids", type=row_number, nargs="+", metavar="id")
     add.set_defaults(run=cancel)
 
     add = commands.add_parser("job-purge", help="delete what was finished some days ago")

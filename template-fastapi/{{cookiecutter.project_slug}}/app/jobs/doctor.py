@@ -3,15 +3,18 @@ from typing import Literal
 
 from app.db import Database
 from app.jobs import queue
-from app.jobs.registry import KINDS, load_handlers
+from app.jobs.registry import KINDS, RegistrationError, load_handlers
 from app.settings import Settings
 
 LONG = 60  # seconds
 
 
-async def check_work(settings: Settings) -> list[tuple[Literal["ok", "warning"], str]]:
+async def check_work(settings: Settings) -> list[tuple[Literal["ok", "warning", "problem"], str]]:
     """For `just doctor`."""
-    load_handlers()
+    try:
+        load_handlers()
+    except RegistrationError as error:
+        return [("problem", f"In app/handlers/: {error}")]
     database = Database(settings)
     try:
         async with database.readers() as session:

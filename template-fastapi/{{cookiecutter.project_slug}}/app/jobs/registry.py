@@ -26,6 +26,10 @@ class GiveUpError(Exception):
     """Raised by a job that need not be tried again: it is dead at once."""
 
 
+class RegistrationError(ValueError):
+    """What stands in app/handlers/ cannot be meant so."""
+
+
 class RetryError(Exception):
     """Raised by a job that says itself when it is tried again."""
 
@@ -72,10 +76,12 @@ def job(
     def decorate(function: AnyFunction) -> AnyFunction:
         asynchronous = inspect.iscoroutinefunction(function)
         if not asynchronous:
-            raise TypeError(f"The job {function!r} is no async function: write `async def`.")
+            raise RegistrationError(
+                f"The job {name_of(function)} is no async function: write `async def`."
+            )
         known = JOBS.get(own := name or name_of(function))
         if known and name_of(known.function) != name_of(function):
-            raise ValueError(f"Two jobs have the name {own}: give one of them another name.")
+            raise RegistrationError(f"Two jobs have the name {own}: give one of them another name.")
         JOBS[own] = Definition(own, function, max_attempts)
         return function
 
@@ -93,7 +99,7 @@ def every(
     try:
         CronSim(cron, now())
     except CronSimError:
-        raise ValueError(f"{cron!r} is no schedule: write it like `*/5 * * * *`.") from None
+        raise RegistrationError(f"{cron!r} is no schedule: write it like `*/5 * * * *`.") from None
 
     def decorate(function: AnyFunction) -> AnyFunction:
         function = job(name=name, max_attempts=max_attempts)(function)

@@ -156,6 +156,8 @@ class Worker:
                 if not await queue.is_due(session, kind.model, lease=self.lease):
                     continue
             due.append(kind)
+            # What it runs itself is not lost, however late it was to renew that.
+            await self._renew(kind)
             async with self.database.statements() as session:
                 await recover(session, kind, lease=self.lease)
         return due

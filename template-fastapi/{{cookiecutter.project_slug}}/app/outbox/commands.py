@@ -11,7 +11,7 @@ from app.jobs.models import State
 from app.outbox import service
 from app.outbox.models import OutboxMessage
 from app.settings import Settings
-from app.terminal import moment, table, transaction, whole_number
+from app.terminal import moment, row_number, table, transaction, whole_number
 
 
 def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
@@ -54,18 +54,18 @@ def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
     add.set_defaults(run=list_all)
 
     add = commands.add_parser("outbox-show", help="show a message to others")
-    add.add_argument("number", type=int)
+    add.add_argument("number", type=row_number)
     add.add_argument("--payload", action="store_true", help="with what it tells")
     add.set_defaults(run=show)
 
     add = commands.add_parser("outbox-retry", help="send finished (or dead) messages once more")
-    add.add_argument("numbers", type=int, nargs="*", metavar="number")
+    add.add_argument("numbers", type=row_number, nargs="*", metavar="number")
     add.add_argument("--state", choices=[state.value for state in queue.FINISHED])
     add.add_argument("--target", help="of those in this state")
     add.set_defaults(run=retry)
 
     add = commands.add_parser("outbox-cancel", help="cancel messages that have not arrived")
-    add.add_argument("numbers", type=int, nargs="+", metavar="number")
+    add.add_argument("numbers", type=row_number, nargs="+", metavar="number")
     add.set_defaults(run=cancel)
 
     add = commands.add_parser("outbox-purge", help="delete messages that left some days ago")

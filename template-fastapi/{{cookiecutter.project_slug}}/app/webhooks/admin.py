@@ -1,6 +1,7 @@
 """The API of who operates webhooks."""
 
 {% set may_operate = "Depends(superuser)" if cookiecutter.auth == "users" else 'Depends(requires("webhooks:admin"))' %}
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -8,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 {% if cookiecutter.auth == "api_key" %}
 from app.api_keys.access import requires
 {% endif %}
-from app.db import Reader, Session
+from app.db import Reader, Session, now
 from app.pagination import LARGEST, fetch_page
 {% if cookiecutter.auth == "users" %}
 from app.users.access import superuser
@@ -16,6 +17,8 @@ from app.users.access import superuser
 from app.webhooks import service
 from app.webhooks.encryption import payload_of
 from app.webhooks.schemas import (
+    Purged,
+    PurgeFilter,
     Replayed,
     ReplayFilter,
     WebhookEventDetail,
@@ -73,6 +76,14 @@ async def replay_matching(matching: ReplayFilter, session: Session) -> Replayed:
     ids = await service.replayable(session, matching=matching, after=matching.after)
     done = await service.replay(session, ids=ids)
     return Replayed(replayed=len(done), last=ids[-1] if len(ids) == service.AT_ONCE else None)
+
+
+@router.post("/purge")
+async def purge(matching: PurgeFilter, session: Session) -> Purged:
+    """Take the payloads of old events away, up to 1000 at once. That they came stays known."""
+    before = now() - timedelta(days=matching.days)
+    count = await service.purge(session, before=before, dead=matching.dead)
+    return Purged(purged=count, more=count == service.AT_ONCE)
 
 
 @router.post("/{event_number:int}/replay")

@@ -17,7 +17,7 @@ from app.db import now
 from app.jobs.commands import MOST, report
 from app.jobs.models import State
 from app.settings import Settings
-from app.terminal import moment, table, transaction, whole_number
+from app.terminal import moment, row_number, table, transaction, whole_number
 from app.webhooks import service
 from app.webhooks.encryption import payload_of
 from app.webhooks.service import EVENTS, EventFilter
@@ -48,7 +48,8 @@ def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
         print(Fernet.generate_key().decode())
 
     def send(options: argparse.Namespace) -> None:
-        print(send_sample(load_settings(), options.source, options.type, options.id))
+        sample = (options.source, options.type, options.id)
+        print(send_sample(load_settings(), *sample, port=options.port))
 
     add = commands.add_parser("webhook-list", help="list webhook events, the newest first")
     add_filter(add)
@@ -56,12 +57,12 @@ def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
     add.set_defaults(run=list_all)
 
     add = commands.add_parser("webhook-show", help="show a webhook event")
-    add.add_argument("number", type=int)
+    add.add_argument("number", type=row_number)
     add.add_argument("--payload", action="store_true", help="with what the sender sent")
     add.set_defaults(run=show)
 
     add = commands.add_parser("webhook-replay", help="handle webhook events once more")
-    add.add_argument("numbers", type=int, nargs="*", metavar="number")
+    add.add_argument("numbers", type=row_number, nargs="*", metavar="number")
     add_filter(add)
     add.set_defaults(run=replay)
 
@@ -79,6 +80,7 @@ def add_commands(commands: Any, load_settings: Callable[[], Settings]) -> None:
     add.add_argument("source", help="as APP_WEBHOOK_SOURCES names it")
     add.add_argument("--type", default="", help="such as invoice.paid")
     add.add_argument("--id", default="", help="the same twice is a repetition")
+    add.add_argument("--port", type=whole_number(1, 65535), help="of the server; default: APP_PORT")
     add.set_defaults(run=send)
 
 
@@ -186,8 +188,11 @@ def fresh_sources() -> str:
     return "APP_WEBHOOK_SOURCES='{\n" + lines + "\n}'\n"
 
 
-def send_sample(settings: Settings, name: str, event_type: str, event_id: str) -> str:
+def send_sample(
+    settings: Settings, name: str, event_type: str, event_id: str, *, port: int | None = None
+) -> str:
     """What the server answered. Raises SystemExit when it did not take it."""
+    port = port or settings.port
     source = settings.webhook_sources.get(name)
     if source is None or not source.secrets:
         names = ", ".join(name for name, one in settings.webhook_sources.items() if one.secrets)
@@ -197,7 +202,7 @@ def send_sample(settings: Settings, name: str, event_type: str, event_id: str) -
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to reach it, not to bind it
     address = everywhere.get(settings.host, settings.host)
     named = [host for host in settings.allowed_hosts if "*" not in host]
-    host = named[0] if named else f"{address}:{settings.port}"
+    host = named[0] if named else f"{address}:{port}"
     path = f"/webhooks/{name}"
     event_id = event_id or f"sample_{secrets.token_hex(8)}"
     try:
@@ -205,16 +210,18 @@ def send_sample(settings: Settings, name: str, event_type: str, event_id: str) -
     except ValueError as error:
         raise SystemExit(str(error)) from None
     known = identity_of(source, delivery)
-    if event_type not in known.type:
-        raise SystemExit(f"The source {name} has no type_field or type_header: leave out --type.")
-    connection = http.client.HTTPConnection(address, settings.port, timeout=PATIENCE)
+    if event_type and event_type != known.type:
+        reason = f"it is {known.type}" if known.type else "there is no type_field or type_header"
+        raise SystemExit(f"The source {name} would not see this --type: {reason}.")
+    connection = http.client.HTTPConnection(address, port, timeout=PATIENCE)
     try:
         connection.request("POST", path, delivery.body, {**delivery.headers, "Host": host})
         response = connection.getresponse()
         text = response.read().decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
         raise SystemExit(
-            f"Nothing answers on {address}:{settings.port} ({error}): start it with `just dev`."
+            f"Nothing answers on {address}:{port} ({error}): start it with `just dev`, "
+            "or say its --port."
         ) from None
     finally:
         connection.close()

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.db import now
 from app.jobs.models import MAX_ATTEMPTS, MOST_KEY, State
 from app.jobs.queue import Claimed
-from app.jobs.registry import GiveUpError, Kind, name_of, register
+from app.jobs.registry import GiveUpError, Kind, RegistrationError, name_of, register
 from app.webhooks.encryption import payload_of
 from app.webhooks.models import WebhookEvent
 from app.webhooks.signatures.scheme import form_of, hash_of
@@ -78,10 +78,12 @@ def on(
     def decorate(handle: AnyHandle) -> AnyHandle:
         asynchronous = inspect.iscoroutinefunction(handle)
         if not asynchronous:
-            raise TypeError(f"The handler {handle!r} is no async function: write `async def`.")
+            raise RegistrationError(
+                f"The handler {name_of(handle)} is no async function: write `async def`."
+            )
         known = HANDLERS.get((source, event_type))
         if known and name_of(known.handle) != name_of(handle):
-            raise ValueError(
+            raise RegistrationError(
                 f"Two handlers are for {event_type} of {source}: {name_of(known.handle)} and"
                 f" {name_of(handle)}. Let one of them call the other."
             )

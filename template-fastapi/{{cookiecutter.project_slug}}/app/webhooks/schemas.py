@@ -7,6 +7,8 @@ from app.jobs.models import State
 from app.pagination import LARGEST
 from app.webhooks.service import WITHOUT_NUL, EventFilter
 
+MOST_DAYS = 100_000
+
 
 class WebhookEventRead(BaseModel):
     model_config = ConfigDict(from_attributes=True)
@@ -44,6 +46,18 @@ class WebhookEventQuery(EventFilter):
 
 class ReplayFilter(EventFilter):
     after: int = Field(default=0, ge=0, le=LARGEST, description="Only events with a higher id")
+
+
+class PurgeFilter(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    days: int = Field(ge=1, le=MOST_DAYS, description="Since they were finished")
+    dead: bool = Field(default=False, description="Also those that failed for good")
+
+
+class Purged(BaseModel):
+    purged: int
+    more: bool = Field(description="Ask again: there may be others")
 
 
 class Replayed(BaseModel):

@@ -66,11 +66,11 @@ async def test_a_dead_job_is_listed_shown_retried_and_cancelled(
     assert await said("job-retry", dead) == f"Jobs {dead} run once more.\n"
     with pytest.raises(SystemExit, match=f"Jobs {dead} are not finished"):
         await said("job-retry", dead)
-    assert await said("job-cancel", dead, 0) == (
-        f"Jobs {dead} are cancelled. Jobs 0 do not wait or run, or there are none.\n"
+    assert await said("job-cancel", dead, 999_999_999) == (
+        f"Jobs {dead} are cancelled. Jobs 999999999 do not wait or run, or there are none.\n"
     )
-    with pytest.raises(SystemExit, match="There is no job 0"):
-        await said("job-show", 0)
+    with pytest.raises(SystemExit, match="There is no job 999999999"):
+        await said("job-show", 999_999_999)
 
 
 async def test_old_jobs_are_purged_dead_ones_only_when_asked(

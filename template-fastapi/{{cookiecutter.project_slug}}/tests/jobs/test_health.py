@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.db import Database, now
 from app.jobs.doctor import check_work
 from app.jobs.models import Job, State
-from app.jobs.registry import job
+from app.jobs.registry import every, job
 from app.jobs.service import enqueue
 from app.settings import Settings
 from tests.jobs.working import add
@@ -30,6 +30,19 @@ async def test_health_counts_what_is_not_done(client: AsyncClient, session: Asyn
 
     assert (counts["waiting"], counts["running"], counts["dead"]) == (2, 0, 0)
     assert 90 <= counts["oldest"] < 120
+
+
+async def test_doctor_names_a_handler_that_cannot_be_meant_so(
+    quick: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_handlers() -> None:
+        every("daily")
+
+    monkeypatch.setattr("app.jobs.doctor.load_handlers", load_handlers)
+    [(level, sentence)] = await check_work(quick)
+
+    assert level == "problem"
+    assert sentence.startswith("In app/handlers/: 'daily' is no schedule")
 
 
 async def test_doctor_names_what_is_dead_and_what_is_late(

@@ -9,7 +9,7 @@ from app.db import Database, now
 from app.errors import NotFoundError
 from app.jobs import queue, registry, service
 from app.jobs.models import Job, State
-from app.jobs.registry import every, job, load_handlers
+from app.jobs.registry import RegistrationError, every, job, load_handlers
 from app.jobs.service import enqueue
 from app.jobs.waking import Bell
 from tests.jobs.working import add, get
@@ -122,14 +122,14 @@ async def test_a_job_that_nobody_knows_is_refused(database: Database) -> None:
 
 
 def test_what_cannot_be_a_job_is_refused_at_the_start(send: registry.Function) -> None:
-    with pytest.raises(TypeError, match="is no async function"):
+    with pytest.raises(RegistrationError, match="is no async function"):
         job()(cast(registry.Function, print))
-    with pytest.raises(ValueError, match="'daily' is no schedule"):
+    with pytest.raises(RegistrationError, match="'daily' is no schedule"):
         every("daily")
 
     async def another(session: AsyncSession) -> None: ...
 
-    with pytest.raises(ValueError, match=r"Two jobs have the name mails.send"):
+    with pytest.raises(RegistrationError, match=r"Two jobs have the name mails.send"):
         job(name="mails.send")(another)
 
 

@@ -160,6 +160,33 @@ async def test_a_lease_is_renewed_for_as_long_as_a_handler_runs(
     assert await effects(database) == 1
 
 
+async def test_what_a_worker_runs_is_not_lost_when_its_lease_was_renewed_too_late(
+    database: Database, works: Works
+) -> None:
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    @job()
+    async def work(session: AsyncSession) -> None:
+        started.set()
+        await go_on.wait()
+        await write_effect(session)
+
+    async def is_renewed() -> bool:
+        lease = (await get(database, job_id)).lease_until
+        return lease is not None and lease > now()
+
+    job_id = await add(database, work)
+    async with works(job_lease=600):
+        await started.wait()
+        async with database.transactions.begin() as session:
+            await session.execute(update(Job).values(lease_until=now() - timedelta(seconds=1)))
+        await until(is_renewed)
+        go_on.set()
+        [done] = await finished(database, job_id)
+
+    assert (done.attempts, await effects(database)) == (1, 1)
+
+
 async def test_what_a_job_waited_for_was_cancelled_and_that_is_a_failure(
     database: Database, works: Works
 ) -> None:

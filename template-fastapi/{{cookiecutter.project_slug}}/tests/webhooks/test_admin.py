@@ -1,3 +1,4 @@
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 {% if cookiecutter.auth == "api_key" %}
 from app.api_keys.service import issue_key
 {% endif %}
+from app.db import now
 from app.jobs.models import State
 from app.pagination import Cursor
 from app.webhooks import service
@@ -21,6 +23,7 @@ ROUTES = [
     ("GET", "/webhook-events/1", None),
     ("POST", "/webhook-events/1/replay", None),
     ("POST", "/webhook-events/replay", {"state": "dead"}),
+    ("POST", "/webhook-events/purge", {"days": 30}),
 ]
 
 
@@ -179,3 +182,24 @@ async def test_who_asks_for_more_than_at_once_says_after_which(
 
     assert (some, first) == ({"replayed": 2, "last": second}, second - 1)
     assert (rest.json(), third) == ({"replayed": 1, "last": None}, second + 1)
+
+
+async def test_payloads_of_what_is_old_are_taken_away(
+    operating: AsyncClient, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "AT_ONCE", 2)
+    for number in range(3):
+        await add(session, str(number), state=State.DONE, finished_at=now() - timedelta(days=31))
+    await add(session, "new", state=State.DONE, finished_at=now())
+    await add(session, "dead", state=State.DEAD, finished_at=now() - timedelta(days=31))
+
+    async def purge(**body: Any) -> Any:
+        return (await operating.post("/webhook-events/purge", json=body)).json()
+
+    assert await purge(days=30) == {"purged": 2, "more": True}
+    assert await purge(days=30) == {"purged": 1, "more": False}
+    assert await purge(days=30, dead=True) == {"purged": 1, "more": False}
+    assert (await operating.post("/webhook-events/purge", json={})).status_code == 422
+    kept = (await operating.get("/webhook-events", params={"event_id": "new"})).json()["items"]
+    path = f"/webhook-events/{kept[0]['id']}?payload=true"
+    assert (await operating.get(path)).json()["payload"]

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import Database
 from app.jobs.models import State
-from app.jobs.registry import RetryError
+from app.jobs.registry import RegistrationError, RetryError
 from app.settings import Settings
 from app.webhooks.handlers import Event, find, on, order_key_of
 from tests.jobs.working import effects, write_effect
@@ -137,7 +137,7 @@ def test_two_handlers_for_the_same_are_refused_with_both_names() -> None:
     on("shop", "order.paid")(nothing)
     on("shop", "order.paid")(nothing)
     with pytest.raises(
-        ValueError, match=r"Two handlers are for order\.paid of shop: .*nothing and .*other"
+        RegistrationError, match=r"Two handlers are for order\.paid of shop: .*nothing and .*other"
     ):
         on("shop", "order.paid")(handler_named("other"))
 
@@ -145,7 +145,7 @@ def test_two_handlers_for_the_same_are_refused_with_both_names() -> None:
 def test_a_handler_that_is_not_asynchronous_is_refused() -> None:
     def handler(event: Event, session: AsyncSession) -> None: ...
 
-    with pytest.raises(TypeError, match="is no async function"):
+    with pytest.raises(RegistrationError, match="is no async function"):
         on("shop")(handler)  # type: ignore[type-var]  # wrong on purpose
 
 

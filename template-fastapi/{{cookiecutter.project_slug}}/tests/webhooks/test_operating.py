@@ -199,8 +199,9 @@ def test_a_sample_is_sent_to_the_running_server(
     port, taken = server()
     settings = webhook_settings.model_copy(update={"port": port, "host": "0.0.0.0"})  # noqa: S104
     said = commands.send_sample(settings, kind, "", "evt_1")
+    assert "200" in commands.send_sample(webhook_settings, kind, "", "", port=port)
 
-    [(path, headers, body)] = taken
+    path, headers, body = taken[0]
     assert (path, headers["host"]) == (f"/webhooks/{kind}", "test")
     delivery = Delivery(body, headers, f"http://test/webhooks/{kind}")
     identity = settings.webhook_sources[kind].verify(delivery, at=time())
@@ -215,13 +216,15 @@ def test_why_a_sample_was_not_taken_is_said(
     kind = next(iter(TYPES))
     with pytest.raises(SystemExit, match=f"has no source silent with a secret.*: {kind}"):
         commands.send_sample(webhook_settings, "silent", "", "")
-    with pytest.raises(SystemExit, match="typeless has no type_field or type_header"):
+    with pytest.raises(SystemExit, match="would not see this --type: there is no type_field"):
         commands.send_sample(webhook_settings, "typeless", "order.paid", "")
+    with pytest.raises(SystemExit, match=r"would not see this --type: it is x{200}\."):
+        commands.send_sample(webhook_settings, "shop", "x" * 300, "")
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
     settings = webhook_settings.model_copy(update={"port": port})
-    with pytest.raises(SystemExit, match=r"Nothing answers on .*: start it with `just dev`"):
+    with pytest.raises(SystemExit, match=r"Nothing answers on .*: start it .*, or say its --port"):
         commands.send_sample(settings, kind, "", "")
     settings = webhook_settings.model_copy(update={"port": server()[0]})
     with pytest.raises(SystemExit, match="401 answered"):

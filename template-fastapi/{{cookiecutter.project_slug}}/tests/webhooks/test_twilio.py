@@ -110,6 +110,11 @@ def test_a_url_that_was_entered_with_a_query_or_a_fragment_is_good_for_forms_and
     assert check(Delivery(body, headers, seen), url=f"{URL}#rc=5")
 
 
+@pytest.mark.parametrize("kind", ["message.delivered", "call.completed", "onMessageAdded"])
+def test_a_sample_has_the_type_that_was_asked_for(kind: str) -> None:
+    assert check(source().sample(kind, "SM1", url=URL, at=NOW), url=URL).type == kind
+
+
 def test_a_sample_is_signed_for_the_url_that_was_entered() -> None:
     sample = source(url=f"{URL}#rc=5").sample("", "SM1", url="http://web:8000/sms", at=NOW)
 

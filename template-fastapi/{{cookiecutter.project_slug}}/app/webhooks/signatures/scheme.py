@@ -132,11 +132,15 @@ def hash_of(content: bytes) -> str:
 
 def identity(event_id: object, event_type: object, *, otherwise: bytes) -> Identity:
     """With a hash where there is no id, or none that can be kept."""
-    whole = str(event_id) if isinstance(event_id, str | int) else ""
+    whole = text_of(event_id)
     usable = whole.isprintable() and 0 < len(whole) <= MOST_ID
-    kind = str(event_type) if isinstance(event_type, str | int) else ""
-    kind = "".join(letter for letter in kind if letter.isprintable())[:MOST_TYPE]
+    kind = "".join(letter for letter in text_of(event_type) if letter.isprintable())[:MOST_TYPE]
     return Identity(whole if usable else hash_of(otherwise), kind)
+
+
+def text_of(value: object) -> str:
+    """Empty for what names nothing."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 def json_of(body: bytes) -> Any:

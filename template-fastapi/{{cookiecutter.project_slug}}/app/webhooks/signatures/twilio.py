@@ -114,13 +114,14 @@ class TwilioSource(Source):
         return entered._replace(query=query, fragment="").geturl()
 
     def sample(self, event_type: str, event_id: str, *, url: str, at: float) -> Delivery:
-        fields = [
-            ("MessageSid", event_id),
-            ("SmsStatus", event_type.removeprefix("message.") or "received"),
-            ("From", "+15005550006"),
-            ("To", "+15005550001"),
-            ("Body", "A sample"),
-        ]
+        kind, _, status = (event_type or "message.received").partition(".")
+        if kind == "message" and status:
+            fields = [("MessageSid", event_id), ("SmsStatus", status), ("Body", "A sample")]
+        elif kind == "call" and status:
+            fields = [("CallSid", event_id), ("CallStatus", status)]
+        else:
+            fields = [("ConversationSid", event_id), ("EventType", event_type)]
+        fields += [("From", "+15005550006"), ("To", "+15005550001")]
         headers = {
             "content-type": "application/x-www-form-urlencoded",
             "x-twilio-signature": signature_of(self.keys[0], self._as_entered(url), fields),
