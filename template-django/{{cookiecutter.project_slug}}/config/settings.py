@@ -188,6 +188,8 @@ MEDIA_ROOT = env.media_root
 {% endif %}
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.max_body_size
+# Six for each grade on a student's page; Django's own limit is reached after some years of them.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
 FILE_UPLOAD_HANDLERS = [
     "apps.core.uploads.LimitedUpload",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
@@ -265,6 +267,8 @@ RATE_LIMIT_STORAGE = env.rate_limit_storage.get_secret_value(){{ " or BROKER_URL
 {% endif %}
 # Browsers
 https = env.production and env.https
+# How long the key has to be, APP_SECRET_KEY says itself.
+SILENCED_SYSTEM_CHECKS = ["security.W009"]
 SECURE_SSL_REDIRECT = https
 # Probes ask over plain HTTP, from inside.
 SECURE_REDIRECT_EXEMPT = [r"^health/"]

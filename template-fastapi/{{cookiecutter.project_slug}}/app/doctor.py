@@ -14,7 +14,7 @@ from app.db import create_engine, why_unreachable
 from app.jobs.celery import check_broker
 {% endif %}
 {% if cookiecutter.jobs or cookiecutter.webhooks %}
-from app.jobs.doctor import check_work
+from app.jobs.doctor import check_handlers, check_work
 {% endif %}
 {% if cookiecutter.outbox %}
 from app.outbox.doctor import check_targets
@@ -37,11 +37,16 @@ def diagnose(settings: Settings, alembic: Config, *, env_file: Path) -> Iterator
         yield from check_production(settings)
     database = asyncio.run(check_database(settings, alembic))
     yield database
+{% if cookiecutter.jobs or cookiecutter.webhooks %}
+    mistakes = check_handlers()
+    yield from mistakes
+{% endif %}
 {% if cookiecutter.webhooks %}
-    yield from check_sources(settings)
+    if not mistakes:
+        yield from check_sources(settings)
 {% endif %}
 {% if cookiecutter.jobs or cookiecutter.webhooks %}
-    if database[0] == "ok":
+    if database[0] == "ok" and not mistakes:
         yield from asyncio.run(check_work(settings))
 {% endif %}
 {% if cookiecutter.broker != "embedded" %}

@@ -7,6 +7,8 @@ from django.core.management.base import CommandError
 
 def check_port(host: str, port: int, advice: str) -> None:
     """Raises CommandError when no server could listen there."""
+    if not 0 <= port < 2**16:
+        raise CommandError(f"A port is a number from 1 to 65535, not {port}.")
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         if sys.platform != "win32":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

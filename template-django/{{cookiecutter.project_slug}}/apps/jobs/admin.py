@@ -10,9 +10,6 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.text import Truncator
 from django_celery_beat import admin as beat
-{% if cookiecutter.admin_theme == "django" %}
-from django_celery_beat.admin import PeriodicTaskForm as ScheduleForm
-{% endif %}
 from django_celery_beat.models import (
     ClockedSchedule,
     CrontabSchedule,
@@ -23,6 +20,9 @@ from django_celery_beat.models import (
 
 from apps.core.admin import ModelAdmin
 from apps.jobs import services
+{% if cookiecutter.admin_theme == "django" %}
+from apps.jobs.forms import ScheduleForm
+{% endif %}
 from apps.jobs.models import Job
 {% if cookiecutter.admin_theme == "unfold" %}
 from apps.jobs.unfold import ScheduleForm

@@ -10,6 +10,7 @@ from django.contrib.admin import RelatedOnlyFieldListFilter
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Count, ForeignKey, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
+from django.forms import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -35,6 +36,8 @@ from apps.users.models import User
 LOGIN_NAME = str(getattr(User._meta.get_field(User.USERNAME_FIELD), "verbose_name"))  # noqa: B009
 # Rows that a confirmation page names.
 MOST_SHOWN = 20
+# Students that the page of a class lists itself.
+MOST_INLINE = 100
 
 
 def with_school(row: Any) -> str:
@@ -286,10 +289,19 @@ class MembershipAdmin(SchoolAdmin):
         return super().is_within_role(request, obj, role)
 
 
+class FirstRows(BaseInlineFormSet):  # type: ignore[type-arg]  # not generic at run time
+    def get_queryset(self) -> QuerySet[Any]:
+        if not hasattr(self, "_queryset"):
+            self._queryset = super().get_queryset()[:MOST_INLINE]
+        return self._queryset
+
+
 class StudentInline(TabularInline):
     """Who is in a class; students come and go on their own pages, or by an action."""
 
     model = Student
+    formset = FirstRows
+    verbose_name_plural = f"students, up to {MOST_INLINE}"
     fields = readonly_fields = ("number", "last_name", "first_name", "birth_date", "guardian_email")
     show_change_link = True
     can_delete = False
@@ -321,6 +333,20 @@ class SchoolClassAdmin(SchoolAdmin):
     @admin.display(ordering="students_count")
     def students(self, school_class: Any) -> int:
         return int(school_class.students_count)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        all_students = ("all_students",) if obj else ()
+        return (*super().get_readonly_fields(request, obj), *all_students)
+
+    @admin.display(description="students")
+    def all_students(self, school_class: Any) -> str:
+        students = reverse("admin:schools_student_changelist")
+        return format_html(
+            '<a class="underline" href="{}?school_class__id__exact={}">{}</a>',
+            students,
+            school_class.pk,
+            school_class.students_count,
+        )
 
     def has_generate_report_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("schools.generate_report")

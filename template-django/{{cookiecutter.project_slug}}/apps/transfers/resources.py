@@ -242,8 +242,8 @@ class TransferResource(ModelResource):
             before = dict(zip(self.value_fields(), self.before, strict=True))
             cells = []
             for field in self.get_import_fields():
-                new = str(field.export(result.instance))
-                old = str(field.widget.render(before[field])) if field in before else new
+                new = shown(field.export(result.instance))
+                old = shown(field.widget.render(before[field])) if field in before else new
                 cells.append([old, new])
             self.preview.append({"row": self.number, "new": result.is_new(), "cells": cells})
 
@@ -299,6 +299,10 @@ class TransferResource(ModelResource):
 def plain(name: str) -> str:
     """Column names are compared by their letters and digits, small or capital."""
     return "".join(sign for sign in name if sign.isalnum()).casefold()
+
+
+def shown(value: Any) -> str:
+    return "" if value is None else str(value)
 
 
 def log(scope: Scope, rows: list[Any], flag: int, reason: str) -> None:

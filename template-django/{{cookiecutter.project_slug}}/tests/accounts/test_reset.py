@@ -100,3 +100,25 @@ def test_a_mail_server_that_is_down_is_named_and_tells_nothing_else(
 @pytest.mark.usefixtures("user")
 def test_a_forged_link_to_reset_is_refused(browser: Browser) -> None:
     assert "Bad Token" in browser.get("/accounts/password/reset/key/1-set-password/").text
+
+
+def test_asking_for_a_new_password_shuts_nobody_out(
+    browser: Browser, user: User, mailoutbox: list[EmailMessage]
+) -> None:
+    browser.post("/accounts/password/reset/", {"email": user.email})
+
+    browser.log_in(user.email)
+    assert browser.logged_in
+    assert len(mailoutbox) == 1
+
+
+def test_an_account_without_a_password_is_opened_by_the_link(
+    browser: Browser, user: User, mailoutbox: list[EmailMessage]
+) -> None:
+    user.set_unusable_password()
+    user.save()
+    browser.post("/accounts/password/reset/", {"email": user.email})
+    set_password(browser, open_form(browser, link_in(mailoutbox[0])))
+
+    browser.log_in(user.email, NEW_PASSWORD)
+    assert browser.logged_in

@@ -100,6 +100,8 @@ def test_dev_says_that_its_port_is_in_use() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
+        with pytest.raises(CommandError, match="from 1 to 65535, not 70000"):
+            call_command("dev", port=70_000)
         with pytest.raises(CommandError, match=rf"^Port {port} is in use: .*--port {port + 1}"):
             call_command("dev", port=port)
 

@@ -40,12 +40,14 @@ def production(monkeypatch: pytest.MonkeyPatch) -> Load:
     return load
 
 
+@pytest.mark.parametrize("bytes_of_key", [24, 48])
 def test_djangos_own_check_for_production_finds_nothing(
-    production: Load, monkeypatch: pytest.MonkeyPatch
+    production: Load, monkeypatch: pytest.MonkeyPatch, bytes_of_key: int
 ) -> None:
     # Tests with a browser set it for the whole run.
     monkeypatch.delenv("DJANGO_ALLOW_ASYNC_UNSAFE", raising=False)
-    with override_settings(**production()):
+    key = secrets.token_urlsafe(bytes_of_key)
+    with override_settings(**production(SECRET_KEY=key)):
         call_command("check", deploy=True, fail_level="WARNING")
 
 

@@ -6,6 +6,7 @@ import pytest
 from celery import current_app
 from django.apps.registry import Apps
 from django.contrib.auth.models import Permission
+from django.forms import model_to_dict
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -13,6 +14,7 @@ from django_celery_beat import schedulers
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, PeriodicTask
 
 from apps.jobs.beat import Scheduler
+from apps.jobs.forms import ScheduleForm
 from apps.jobs.models import Job
 from apps.jobs.schedules import make_schedules
 from apps.jobs.task import enqueue
@@ -229,6 +231,26 @@ def test_schedules_are_edited_in_the_admin(boss: Client) -> None:
     boss.post(pages[0], run, follow=True)
     assert Job.objects.get().name == "apps.jobs.tasks.purge_old_jobs"
     assert CrontabSchedule.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "sentence"),
+    [
+        ({"args": "[1]"}, "args", "The task does not take these arguments: "),
+        ({"args": "1"}, "args", "Write a list"),
+        ({"kwargs": "[]"}, "kwargs", "Write names and values"),
+        ({}, "", ""),
+    ],
+)
+def test_a_schedule_takes_no_arguments_that_its_task_does_not(
+    arguments: dict[str, str], field: str, sentence: str
+) -> None:
+    make_schedules(using="default")
+    purge = PeriodicTask.objects.get(name="Purge old jobs")
+    form = ScheduleForm(model_to_dict(purge) | {"regtask": purge.task} | arguments, instance=purge)
+
+    assert form.is_valid() == (not field)
+    assert not field or str(form.errors[field][0]).startswith(sentence)
 
 
 def test_beat_puts_a_job_into_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:

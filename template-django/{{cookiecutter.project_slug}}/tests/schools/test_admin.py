@@ -334,6 +334,33 @@ def test_a_head_runs_the_own_school(head: Client, ours: Place) -> None:
     assert not Report.objects.filter(pk=ours.report.pk).exists()
 
 
+def test_the_page_of_a_large_class_lists_the_first_students_and_is_saved(
+    head: Client, ours: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.schools.admin.MOST_INLINE", 2)
+    for _ in range(3):
+        make_student(ours.school, school_class=ours.school_class)
+    page = head.get(change(ours.school_class))
+    [students] = page.context["inline_admin_formsets"]
+    listed = f"?school_class__id__exact={ours.school_class.pk}"
+
+    assert len(students.formset.forms) == 2
+    assert f'{listed}">4</a>' in page.text
+    assert head.get(f"/admin/schools/student/{listed}").context["cl"].result_count == 4
+    sent = {form.add_prefix("id"): form.instance.pk for form in students.formset.forms}
+    sent |= {f"students-{name}_FORMS": number for name, number in (("TOTAL", 2), ("INITIAL", 2))}
+    sent |= {"school": ours.school.pk, "name": "6b"}
+    assert head.post(change(ours.school_class), sent).status_code == 302
+    ours.school_class.refresh_from_db()
+    assert ours.school_class.name == "6b"
+
+
+def test_more_fields_than_django_takes_by_itself_are_saved(teacher: Client, ours: Place) -> None:
+    form = grade_rows(ours, **{f"grades-{number}-more": "" for number in range(1_100)})
+
+    assert teacher.post(change(ours.student), form).status_code == 302
+
+
 def test_a_class_with_students_is_not_deleted(head: Client, ours: Place) -> None:
     assert head.post(delete(ours.school_class), {"post": "yes"}).status_code == 200
     assert SchoolClass.objects.filter(pk=ours.school_class.pk).exists()

@@ -9,12 +9,17 @@ from app.settings import Settings
 LONG = 60  # seconds
 
 
-async def check_work(settings: Settings) -> list[tuple[Literal["ok", "warning", "problem"], str]]:
-    """For `just doctor`."""
+def check_handlers() -> list[tuple[Literal["problem"], str]]:
     try:
         load_handlers()
     except RegistrationError as error:
         return [("problem", f"In app/handlers/: {error}")]
+    return []
+
+
+async def check_work(settings: Settings) -> list[tuple[Literal["ok", "warning"], str]]:
+    """For `just doctor`."""
+    load_handlers()
     database = Database(settings)
     try:
         async with database.readers() as session:

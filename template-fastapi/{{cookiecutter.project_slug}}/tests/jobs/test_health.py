@@ -5,6 +5,7 @@ from httpx2 import AsyncClient
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.commands import main
 from app.db import Database, now
 from app.jobs.doctor import check_work
 from app.jobs.models import Job, State
@@ -32,17 +33,22 @@ async def test_health_counts_what_is_not_done(client: AsyncClient, session: Asyn
     assert 90 <= counts["oldest"] < 120
 
 
-async def test_doctor_names_a_handler_that_cannot_be_meant_so(
-    quick: Settings, monkeypatch: pytest.MonkeyPatch
+def test_what_cannot_be_meant_so_in_a_handler_is_one_sentence(
+    quick: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def load_handlers() -> None:
         every("daily")
 
+    monkeypatch.setenv("APP_ENVIRONMENT", "development")
+    monkeypatch.setenv("APP_DATABASE_URL", quick.database_url.get_secret_value())
     monkeypatch.setattr("app.jobs.doctor.load_handlers", load_handlers)
-    [(level, sentence)] = await check_work(quick)
+    monkeypatch.setattr("app.main.load_handlers", load_handlers)
+    with pytest.raises(SystemExit, match="1"):
+        main(["doctor"])
+    with pytest.raises(SystemExit, match=r"^In app/handlers/: 'daily' is no schedule"):
+        main(["worker"])
 
-    assert level == "problem"
-    assert sentence.startswith("In app/handlers/: 'daily' is no schedule")
+    assert "\nproblem  In app/handlers/: 'daily' is no schedule" in capsys.readouterr().out
 
 
 async def test_doctor_names_what_is_dead_and_what_is_late(
