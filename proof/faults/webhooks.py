@@ -33,7 +33,9 @@ RECOVERS_WITHIN = 90  # seconds; a message that the broker lost is sent again af
 SETTLES_WITHIN = 2 * LEASE  # seconds; what comes twice has come by then
 HOUR = 3600
 DISK = {"sqlite": 16_000_000, "postgresql": 160_000_000}  # bytes
-SUBJECTS = (("sqlite", "embedded"), ("postgresql", "embedded"), ("postgresql", "redis"), ("postgresql", "rabbitmq"))
+SUBJECTS = tuple(
+    (database, broker) for broker in ("embedded", "redis", "rabbitmq") for database in ("sqlite", "postgresql")
+)
 
 
 @dataclass
