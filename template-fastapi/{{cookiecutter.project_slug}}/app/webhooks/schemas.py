@@ -49,7 +49,7 @@ class ReplayFilter(EventFilter):
 
 
 class PurgeFilter(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     days: int = Field(ge=1, le=MOST_DAYS, description="Since they were finished")
     dead: bool = Field(default=False, description="Also those that failed for good")
