@@ -85,6 +85,8 @@ def test_a_worker_that_commits_after_its_lease_was_taken_is_found_out(install: I
     subject = install("postgresql", "embedded")
     check = 'table.c.lease == bindparam("row_lease")'
     edit(subject, "app/jobs/queue.py", check, f"or_(literal(1) == 1, {check})")
+    # Else it depends on the moment whether a handler is ended before it commits.
+    edit(subject, "app/jobs/worker.py", "                one.task.cancel()\n", "")
 
     row = happen("freeze-worker", subject, rounds=12)
 
