@@ -63,7 +63,13 @@ def test_doctor_is_content_with_a_safe_machine(told: Told) -> None:
 
     assert content
     assert "The database answers and is migrated." in said
-    assert "The broker answers." in said
+    assert "There is no broker: work waits in the database." in said
+
+
+def test_doctor_says_that_the_broker_answers(told: Told, settings: Settings) -> None:
+    settings.BROKER_URL = "redis://127.0.0.1:6379/0"
+
+    assert "The broker answers." in told()[0]
 
 
 def test_doctor_names_what_is_unsafe_in_production(told: Told, machine: pytest.MonkeyPatch) -> None:
