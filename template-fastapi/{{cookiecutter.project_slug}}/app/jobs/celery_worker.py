@@ -1,6 +1,9 @@
 """The two processes that a broker asks for: `just worker`, many of them, and `just beat`."""
 
 import asyncio
+{% if cookiecutter.broker == "rabbitmq" %}
+import logging
+{% endif %}
 import threading
 from contextlib import suppress
 from datetime import timedelta
@@ -124,6 +127,11 @@ async def claim_first(worker: Worker, kind: Kind) -> Claimed | None:
 
 
 def work(settings: Settings) -> None:
+{% if cookiecutter.broker == "rabbitmq" %}
+    # At each start, and nobody can act on it: jobs wait for their time in the database.
+    delays = logging.getLogger("kombu.transport.native_delayed_delivery")
+    delays.addFilter(lambda record: "ETA tasks" not in record.getMessage())
+{% endif %}
     celery = celery_of(settings)
     with Hands(settings) as hands:
 

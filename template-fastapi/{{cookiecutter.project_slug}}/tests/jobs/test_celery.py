@@ -100,8 +100,9 @@ async def test_jobs_are_done_once_by_way_of_a_real_broker_also_when_a_worker_is_
 
     for process in (worker, beat):
         process.terminate()
-        await asyncio.to_thread(process.communicate, timeout=PATIENCE)
+        said, _ = await asyncio.to_thread(process.communicate, timeout=PATIENCE)
         assert process.returncode == 0
+        assert "ETA tasks" not in said
 
 
 @pytest.mark.skipif("TEST_BROKER_URL" not in os.environ, reason="TEST_BROKER_URL is not set")
