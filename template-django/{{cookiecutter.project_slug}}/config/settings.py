@@ -188,7 +188,7 @@ MEDIA_ROOT = env.media_root
 {% endif %}
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.max_body_size
-# Six for each grade on a student's page; Django's own limit is reached after some years of them.
+# A page that lists rows to be changed sends several for each; Django takes a thousand in all.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
 FILE_UPLOAD_HANDLERS = [
     "apps.core.uploads.LimitedUpload",

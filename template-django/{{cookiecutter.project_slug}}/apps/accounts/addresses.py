@@ -8,8 +8,9 @@ from apps.users.models import User
 def vouch_for_address(user: User) -> bool:
     """Take the address of an account that was made by someone inside as verified.
 
-    Signing up always leaves an EmailAddress, and asking for a new password leaves none. An account without any was made in the admin, by a
-    command, or before the project had sign-up. Return False when there was nothing to do.
+    Signing up always leaves an EmailAddress, asking for a new password none. An account without any
+    was made in the admin, by a command, or before the project had sign-up. Return False when there
+    was nothing to do.
     """
     email = user.email.lower()
     if not email or EmailAddress.objects.filter(user_id=user.pk).exists():

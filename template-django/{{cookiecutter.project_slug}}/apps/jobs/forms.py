@@ -12,7 +12,7 @@ class ScheduleForm(PeriodicTaskForm):
         pass
 
     def clean(self) -> dict[str, Any]:
-        data: dict[str, Any] = super().clean()  # type: ignore[no-untyped-call]  # none has types
+        data: dict[str, Any] = super().clean()  # type: ignore[no-untyped-call]  # the package has no types
         if {"args", "kwargs"} <= data.keys() and data["task"] in current_app.tasks:
             positional, named = json.loads(data["args"]), json.loads(data["kwargs"])
             if not isinstance(positional, list):
